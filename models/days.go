@@ -1,0 +1,61 @@
+package models
+
+import (
+	"fmt"
+	"time"
+)
+
+// LoadZone finds an IANA time zone by its name. "Local" and "" are not names:
+// what they mean depends on the machine.
+func LoadZone(name string) (*time.Location, error) {
+	if name == "" || name == "Local" {
+		return nil, fmt.Errorf("%q is not an IANA time zone", name)
+	}
+	return time.LoadLocation(name)
+}
+
+// FirstInstant returns the first moment of the local date that lies days after
+// the date of t in zone. Where the clocks skip midnight the day begins later;
+// where they repeat it, with the first of the two; a date that a zone left out
+// (Samoa, 30 December 2011) begins where the next one does.
+func FirstInstant(t time.Time, zone *time.Location, days int) time.Time {
+	year, month, day := t.In(zone).Date()
+	for ; ; days++ {
+		// The date as if the zone were UTC; each of the zone's offsets in force
+		// around it then tells when the date begins under that offset.
+		midnight := time.Date(year, month, day+days, 0, 0, 0, 0, time.UTC)
+		for probe := midnight.Add(-26 * time.Hour); probe.Before(midnight.Add(50 * time.Hour)); {
+			_, offset := probe.In(zone).Zone()
+			start, end := probe.In(zone).ZoneBounds()
+			begins := midnight.Add(-time.Duration(offset) * time.Second)
+			ends := begins.Add(24 * time.Hour)
+			if !start.IsZero() && begins.Before(start) {
+				begins = start
+			}
+			if begins.Before(ends) && (end.IsZero() || begins.Before(end)) {
+				return begins.UTC()
+			}
+			if end.IsZero() {
+				break
+			}
+			probe = end
+		}
+	}
+}
+
+// Span returns from when to when a coupon claimed at the given time can be
+// used: validFrom ≤ t < expires.
+func (t *Template) Span(claimed time.Time) (validFrom, expires time.Time, err error) {
+	if t.Validity.DaysAfterClaim == nil {
+		return *t.Validity.From, *t.Validity.Until, nil
+	}
+	zone, err := LoadZone(t.TimeZone)
+	if err != nil {
+		return time.Time{}, time.Time{}, err
+	}
+	validFrom = claimed
+	if t.Validity.DelayDays > 0 {
+		validFrom = FirstInstant(claimed, zone, t.Validity.DelayDays)
+	}
+	return validFrom, FirstInstant(claimed, zone, *t.Validity.DaysAfterClaim+1), nil
+}

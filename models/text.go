@@ -1,0 +1,58 @@
+package models
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Bounds of what callers may name things by.
+const (
+	MaxNameLen     = 200  // characters of a display name
+	MaxForeignLen  = 64   // characters of a user_id, order_id, sku …
+	MaxListLen     = 1000 // skus, categories and tags in one list
+	MaxAudienceLen = 10_000
+)
+
+// CheckForeign notes what is wrong with one of the caller's own ids: 1 to 64
+// characters, none of them a control character, no space at either end (SQL
+// would take "a" and "a " for the same).
+func CheckForeign(f Faults, field, s string) {
+	switch n := utf8.RuneCountInString(s); {
+	case n == 0:
+		f.Require(false, field)
+	case n > MaxForeignLen:
+		f.Add(field, CodeOutOfRange, "must be 1 to %d characters", MaxForeignLen)
+	case !utf8.ValidString(s) || strings.IndexFunc(s, unicode.IsControl) >= 0:
+		f.Add(field, CodeInvalid, "must be printable UTF-8")
+	case strings.TrimSpace(s) != s:
+		f.Add(field, CodeInvalid, "must not begin or end with a space")
+	}
+}
+
+// checkForeignList checks every element of a list, and its length.
+func checkForeignList(f Faults, field string, list []string, most int) {
+	if len(list) > most {
+		f.Add(field, CodeOutOfRange, "must have at most %d elements", most)
+		return
+	}
+	seen := make(map[string]bool, len(list))
+	for i, s := range list {
+		CheckForeign(f.At(field, i), "value", s)
+		if seen[s] {
+			f.Add(field, CodeNotUnique, "names %q twice", s)
+			return
+		}
+		seen[s] = true
+	}
+}
+
+// CheckName notes what is wrong with a display name.
+func CheckName(f Faults, field, s string) {
+	n := utf8.RuneCountInString(s)
+	if strings.TrimSpace(s) == "" {
+		f.Require(false, field)
+	} else if n > MaxNameLen || strings.IndexFunc(s, unicode.IsControl) >= 0 {
+		f.Add(field, CodeOutOfRange, "must be 1 to %d printable characters", MaxNameLen)
+	}
+}

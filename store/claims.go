@@ -1,0 +1,377 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"scrip/models"
+)
+
+// CommitClaims decides a batch of claims in one transaction, in their order,
+// and returns a verdict for each. The template rows are locked first, in id
+// order, so everything that follows is decided on numbers that cannot move:
+// no stock is overrun and no issue number skipped or given twice.
+//
+// An error holds for the whole batch: nothing was granted, or, where it wraps
+// models.ErrUnknown, nobody knows.
+func (s *Store) CommitClaims(ctx context.Context, batch []models.Claim) ([]models.Verdict, error) {
+	var verdicts []models.Verdict
+	try := func(t tx) error {
+		b := newClaimBatch(batch)
+		if err := b.read(ctx, s, t); err != nil {
+			return err
+		}
+		b.decide()
+		verdicts = b.verdicts
+		return b.write(ctx, s, t)
+	}
+	err := s.inTx(ctx, try)
+	if s.dialect.duplicate(err) {
+		// Another instance was answering a request with one of our idempotency
+		// keys; this time its answer is there to be read.
+		err = s.inTx(ctx, try)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return verdicts, nil
+}
+
+// claimBatch is one run of CommitClaims.
+type claimBatch struct {
+	claims   []models.Claim
+	verdicts []models.Verdict
+
+	counters   map[models.ID]*counters
+	tombstones map[models.ID]bool
+	holdings   map[holder][]models.ID
+	known      map[[32]byte]*idempotencyRow // what is kept under the batch's keys
+	remember   []*idempotencyRow            // what is to be kept
+}
+
+// counters are the numbers of a template that a claim moves or hangs on.
+type counters struct {
+	version, claimed, epoch, tombstones int64
+	granted                             int64
+}
+
+type holder struct {
+	template models.ID
+	user     string
+}
+
+func newClaimBatch(claims []models.Claim) *claimBatch {
+	return &claimBatch{
+		claims:   claims,
+		verdicts: make([]models.Verdict, len(claims)),
+		counters: make(map[models.ID]*counters, 1),
+		holdings: make(map[holder][]models.ID, len(claims)),
+	}
+}
+
+func (b *claimBatch) read(ctx context.Context, s *Store, t tx) error {
+	if err := b.lockTemplates(ctx, s, t); err != nil {
+		return err
+	}
+	// Under the lock: a request with the same key for the same template is
+	// either through by now or comes after us.
+	if err := b.readKeys(ctx, t); err != nil {
+		return err
+	}
+	if err := b.readTombstones(ctx, t); err != nil {
+		return err
+	}
+	return b.readHoldings(ctx, s, t)
+}
+
+// marks is a list of n placeholders.
+func marks(n int) string { return strings.Repeat(", ?", n)[2:] }
+
+// query runs a SELECT and hands each row to scan.
+func query(ctx context.Context, t tx, statement string, args []any, scan func(row func(...any) error) error) error {
+	rows, err := t.sql.QueryContext(ctx, statement, args...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		if err := scan(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// readKeys finds what was answered before under the batch's idempotency keys.
+func (b *claimBatch) readKeys(ctx context.Context, t tx) error {
+	var ids []any
+	for i := range b.claims {
+		if key := b.claims[i].Key; key != nil {
+			ids = append(ids, key.ID[:])
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	b.known = make(map[[32]byte]*idempotencyRow, len(ids))
+	err := query(ctx, t, "SELECT id, hash, status, body FROM idempotency_keys WHERE id IN ("+marks(len(ids))+")", ids,
+		func(scan func(...any) error) error {
+			var row idempotencyRow
+			if err := scan(&row.ID, &row.Hash, &row.Status, &row.Body); err != nil {
+				return err
+			}
+			b.known[[32]byte(row.ID)] = &row
+			return nil
+		})
+	if err != nil {
+		return fmt.Errorf("read idempotency keys: %w", err)
+	}
+	return nil
+}
+
+func (b *claimBatch) lockTemplates(ctx context.Context, s *Store, t tx) error {
+	for i := range b.claims {
+		if c := &b.claims[i]; c.Refused == nil {
+			b.counters[c.Template.ID] = nil
+		}
+	}
+	if len(b.counters) == 0 {
+		return nil
+	}
+	ids := make([]any, 0, len(b.counters))
+	for id := range b.counters {
+		ids = append(ids, id)
+	}
+	err := query(ctx, t, "SELECT id, version, claimed, epoch, tombstones FROM templates WHERE id IN ("+marks(len(ids))+
+		") ORDER BY id"+s.dialect.forUpdate, ids,
+		func(scan func(...any) error) error {
+			var id models.ID
+			row := &counters{}
+			if err := scan(&id, &row.version, &row.claimed, &row.epoch, &row.tombstones); err != nil {
+				return err
+			}
+			b.counters[id] = row
+			return nil
+		})
+	if err != nil {
+		return fmt.Errorf("lock templates: %w", err)
+	}
+	return nil
+}
+
+// readTombstones asks for the batch's claims that were settled as lost, but
+// only of templates that have any: hardly ever.
+func (b *claimBatch) readTombstones(ctx context.Context, t tx) error {
+	var ids []any
+	for i := range b.claims {
+		if row := b.counters[b.claims[i].Template.ID]; row != nil && row.tombstones > 0 {
+			ids = append(ids, b.claims[i].ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	b.tombstones = map[models.ID]bool{}
+	err := query(ctx, t, "SELECT claim_id FROM claim_tombstones WHERE claim_id IN ("+marks(len(ids))+")", ids,
+		func(scan func(...any) error) error {
+			var id models.ID
+			err := scan(&id)
+			b.tombstones[id] = true
+			return err
+		})
+	if err != nil {
+		return fmt.Errorf("read tombstones: %w", err)
+	}
+	return nil
+}
+
+// readHoldings finds what the batch's users have of its templates.
+func (b *claimBatch) readHoldings(ctx context.Context, s *Store, t tx) error {
+	args := make([]any, 0, 2*len(b.claims))
+	for i := range b.claims {
+		if c := &b.claims[i]; c.Refused == nil {
+			args = append(args, c.UserID, c.Template.ID)
+		}
+	}
+	if len(args) == 0 {
+		return nil
+	}
+	pairs := strings.Repeat(", (?, ?)", len(args)/2)[2:]
+	if s.dialect.name == "sqlite" {
+		pairs = "VALUES " + pairs
+	}
+	err := query(ctx, t, "SELECT id, user_id, template_id FROM coupons WHERE (user_id, template_id) IN ("+pairs+")", args,
+		func(scan func(...any) error) error {
+			var id models.ID
+			var who holder
+			if err := scan(&id, &who.user, &who.template); err != nil {
+				return err
+			}
+			b.holdings[who] = append(b.holdings[who], id)
+			return nil
+		})
+	if err != nil {
+		return fmt.Errorf("read the users' coupons: %w", err)
+	}
+	return nil
+}
+
+// decide gives every claim its verdict, in the order of arrival. It is pure.
+func (b *claimBatch) decide() {
+	for i := range b.claims {
+		c := &b.claims[i]
+		if c.Key != nil {
+			if before := b.known[c.Key.ID]; before != nil {
+				b.verdicts[i].Replay = before.answer(c.Key)
+				continue
+			}
+		}
+		b.verdicts[i] = b.judge(c)
+		b.keep(c, b.verdicts[i])
+	}
+}
+
+func (b *claimBatch) judge(c *models.Claim) models.Verdict {
+	if c.Refused != nil {
+		return models.Verdict{Refused: c.Refused}
+	}
+	t, row := c.Template, b.counters[c.Template.ID]
+	who := holder{t.ID, c.UserID}
+	switch {
+	case row == nil:
+		return models.Verdict{Refused: models.NotFound("template")}
+	case b.tombstones[c.ID]:
+		return models.Verdict{Void: true}
+	case row.version != t.Version:
+		return models.Verdict{Stale: true}
+	}
+	if refusal := t.Limit(b.holdings[who]); refusal != nil {
+		return models.Verdict{Refused: refusal}
+	}
+	if t.Stock != nil && row.claimed+row.granted >= *t.Stock {
+		return models.Verdict{Refused: models.ErrSoldOut()}
+	}
+	row.granted++
+	b.holdings[who] = append(b.holdings[who], c.ID)
+	return models.Verdict{Epoch: row.epoch, Coupon: &models.Coupon{
+		ID: c.ID, Code: c.Code, TemplateID: t.ID, RuleVersion: t.RuleVersion, UserID: c.UserID,
+		UserSeq: int64(len(b.holdings[who])), IssueNo: row.claimed + row.granted, Status: models.CouponAvailable,
+		ValidFrom: c.ValidFrom, ExpiresAt: c.ExpiresAt, ClaimedAt: c.At,
+	}}
+}
+
+// keep notes the answer for retries with the same key, in this batch already.
+func (b *claimBatch) keep(c *models.Claim, v models.Verdict) {
+	if c.Key == nil || v.Stale || v.Void {
+		return
+	}
+	var result any
+	var refusal error
+	if v.Coupon != nil {
+		result = *v.Coupon
+	} else {
+		refusal = v.Refused
+	}
+	answer, keep := c.Key.Render(result, refusal)
+	if !keep {
+		return
+	}
+	row := &idempotencyRow{
+		ID: c.Key.ID[:], Hash: c.Key.Hash[:], Status: answer.Status, Body: answer.Body, CreatedAt: millis(c.At),
+	}
+	b.known[c.Key.ID] = row
+	b.remember = append(b.remember, row)
+}
+
+func (b *claimBatch) write(ctx context.Context, s *Store, t tx) error {
+	if err := b.insertCoupons(ctx, t); err != nil {
+		return fmt.Errorf("insert coupons: %w", err)
+	}
+	if err := b.insertKeys(ctx, t); err != nil {
+		return fmt.Errorf("insert idempotency keys: %w", err)
+	}
+	return b.raiseClaimed(ctx, t)
+}
+
+func (b *claimBatch) insertCoupons(ctx context.Context, t tx) error {
+	const columns = 10
+	args := make([]any, 0, columns*len(b.claims))
+	for i := range b.verdicts {
+		if c := b.verdicts[i].Coupon; c != nil {
+			args = append(args, c.ID, c.Code, c.TemplateID, c.RuleVersion, c.UserID, c.UserSeq, c.IssueNo,
+				millis(c.ValidFrom), millis(c.ExpiresAt), millis(c.ClaimedAt))
+		}
+	}
+	if len(args) == 0 {
+		return nil
+	}
+	_, err := t.sql.ExecContext(ctx, `INSERT INTO coupons (id, code, template_id, rule_version, user_id, user_seq, issue_no,
+		valid_from, expires_at, claimed_at, status) VALUES `+
+		strings.Repeat(", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'available')", len(args)/columns)[2:], args...)
+	return err
+}
+
+func (b *claimBatch) insertKeys(ctx context.Context, t tx) error {
+	if len(b.remember) == 0 {
+		return nil
+	}
+	const columns = 5
+	args := make([]any, 0, columns*len(b.remember))
+	for _, row := range b.remember {
+		args = append(args, row.ID, row.Hash, row.Status, row.Body, row.CreatedAt)
+	}
+	_, err := t.sql.ExecContext(ctx, "INSERT INTO idempotency_keys (id, hash, status, body, created_at) VALUES "+
+		strings.Repeat(", (?, ?, ?, ?, ?)", len(b.remember))[2:], args...)
+	return err
+}
+
+// raiseClaimed moves each template's counter, guarded by its old value: should
+// the row not have been locked after all, nothing is granted.
+func (b *claimBatch) raiseClaimed(ctx context.Context, t tx) error {
+	ids := make([]models.ID, 0, len(b.counters))
+	for id, row := range b.counters {
+		if row != nil && row.granted > 0 {
+			ids = append(ids, id)
+		}
+	}
+	slices.SortFunc(ids, cmp.Compare[models.ID])
+	for _, id := range ids {
+		row := b.counters[id]
+		done, err := t.sql.ExecContext(ctx, "UPDATE templates SET claimed = ? WHERE id = ? AND claimed = ?",
+			row.claimed+row.granted, id, row.claimed)
+		if err != nil {
+			return fmt.Errorf("raise claimed: %w", err)
+		}
+		if n, err := done.RowsAffected(); err != nil || n != 1 {
+			return fmt.Errorf("template %s moved under its lock (%d rows, %w)", id, n, err)
+		}
+	}
+	return nil
+}
+
+// Holdings returns the ids of the coupons that a user has of a template, oldest
+// first.
+func (s *Store) Holdings(ctx context.Context, template models.ID, userID string) ([]models.ID, error) {
+	have, err := s.HoldingsOf(ctx, userID, []models.ID{template})
+	return have[template], err
+}
+
+// HoldingsOf returns, for each of the templates of which a user has coupons,
+// their ids, oldest first.
+func (s *Store) HoldingsOf(ctx context.Context, userID string, templates []models.ID) (map[models.ID][]models.ID, error) {
+	var rows []couponRow
+	err := s.orm.WithContext(ctx).Select("id", "template_id").
+		Where("user_id = ? AND template_id IN ?", userID, templates).
+		Order("template_id, user_seq").Find(&rows).Error
+	if err != nil {
+		return nil, fmt.Errorf("read a user's coupons: %w", err)
+	}
+	have := make(map[models.ID][]models.ID, len(rows))
+	for _, row := range rows {
+		have[row.TemplateID] = append(have[row.TemplateID], row.ID)
+	}
+	return have, nil
+}

@@ -1,0 +1,127 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-sql-driver/mysql"
+	gormmysql "gorm.io/driver/mysql"
+	"gorm.io/gorm"
+)
+
+// Server error numbers; the same on MySQL, MariaDB and TiDB unless noted.
+const (
+	errDuplicate     = 1062
+	errLockTimeout   = 1205
+	errDeadlock      = 1213
+	errRecordChanged = 1020 // MariaDB, snapshot isolation
+	errLockNowait    = 3572
+	errTiDBConflict  = 9007
+	errTiDBBusy      = 9004
+)
+
+func openMySQL(ctx context.Context, opts Options) (*sql.DB, dialect, error) {
+	cfg, err := mysql.ParseDSN(opts.DSN)
+	if err != nil {
+		return nil, dialect{}, fmt.Errorf("mysql.dsn: %w", err)
+	}
+	harden(cfg)
+	connector, err := mysql.NewConnector(cfg)
+	if err != nil {
+		return nil, dialect{}, fmt.Errorf("mysql.dsn: %w", err)
+	}
+	pool := sql.OpenDB(connector)
+	pool.SetMaxOpenConns(opts.MaxOpenConns)
+	pool.SetMaxIdleConns(opts.MaxOpenConns) // a connection costs more than keeping it
+	if err := checkServer(ctx, pool); err != nil && !opts.AllowUnsafe {
+		return nil, dialect{}, errors.Join(err, pool.Close())
+	}
+	return pool, mysqlDialect(), nil
+}
+
+// harden sets what Scrip's correctness rests on, whatever the DSN says, and
+// time limits where it says nothing: without a read timeout a COMMIT whose
+// answer is lost would wait for ever.
+func harden(cfg *mysql.Config) {
+	cfg.InterpolateParams = true
+	cfg.MultiStatements = false
+	cfg.ClientFoundRows = false
+	cfg.ParseTime, cfg.Loc = true, time.UTC // for goose's own tables; ours hold numbers
+	cfg.Collation = "utf8mb4_bin"
+	if cfg.Timeout == 0 {
+		cfg.Timeout = 3 * time.Second
+	}
+	if cfg.ReadTimeout == 0 {
+		cfg.ReadTimeout = 10 * time.Second
+	}
+	if cfg.WriteTimeout == 0 {
+		cfg.WriteTimeout = 10 * time.Second
+	}
+	if cfg.Params == nil {
+		cfg.Params = map[string]string{}
+	}
+	cfg.Params["sql_mode"] = "'STRICT_TRANS_TABLES,ONLY_FULL_GROUP_BY,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION'"
+	cfg.Params["time_zone"] = "'+00:00'"
+	if cfg.Params["innodb_lock_wait_timeout"] == "" {
+		cfg.Params["innodb_lock_wait_timeout"] = "2"
+	}
+}
+
+func mysqlDialect() dialect {
+	return dialect{
+		name:      "mysql",
+		forUpdate: " FOR UPDATE",
+		orKeep:    " ON DUPLICATE KEY UPDATE $key = $key",
+		isolation: sql.LevelReadCommitted,
+		nowMillis: "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
+		retryable: func(err error) bool {
+			return isMySQL(err, errDeadlock, errLockTimeout, errRecordChanged, errLockNowait, errTiDBConflict, errTiDBBusy)
+		},
+		duplicate: func(err error) bool { return isMySQL(err, errDuplicate) },
+		open: func(pool *sql.DB) gorm.Dialector {
+			return gormmysql.New(gormmysql.Config{
+				Conn:                      pool,
+				DisableWithReturning:      true, // MySQL has none, MariaDB half
+				SkipInitializeWithVersion: true,
+			})
+		},
+	}
+}
+
+func isMySQL(err error, numbers ...uint16) bool {
+	var server *mysql.MySQLError
+	return errors.As(err, &server) && slices.Contains(numbers, server.Number)
+}
+
+// checkServer refuses a server that may lose what it acknowledged, or that
+// compares text otherwise than Scrip expects. It lists every fault.
+func checkServer(ctx context.Context, pool *sql.DB) error {
+	// MariaDB knows no default_storage_engine by another name; all four exist on
+	// MySQL 8, MariaDB 10.11 and TiDB.
+	want := []struct{ variable, value, why string }{
+		{"innodb_flush_log_at_trx_commit", "1", "anything else loses acknowledged claims in a crash"},
+		{"default_storage_engine", "InnoDB", "transactions and row locks need it"},
+		{"character_set_server", "utf8mb4", "callers' ids are any UTF-8"},
+	}
+	var faults []string
+	for _, w := range want {
+		var name, got string
+		err := pool.QueryRowContext(ctx, "SHOW VARIABLES LIKE '"+w.variable+"'").Scan(&name, &got)
+		if err != nil {
+			return fmt.Errorf("ask MySQL for %s: %w", w.variable, err)
+		}
+		if !strings.EqualFold(got, w.value) {
+			faults = append(faults, fmt.Sprintf("%s is %q, must be %q: %s", w.variable, got, w.value, w.why))
+		}
+	}
+	if len(faults) == 0 {
+		return nil
+	}
+	return fmt.Errorf("this MySQL is not safe for Scrip (mysql.allow_unsafe starts all the same):\n  %s",
+		strings.Join(faults, "\n  "))
+}

@@ -1,0 +1,58 @@
+package store_test
+
+import (
+	"strings"
+	"sync"
+	"testing"
+
+	"scrip/enginetest"
+	"scrip/store"
+)
+
+func TestManyMayStartAtOnce_Race(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string]store.Options{
+		"sqlite": {DataDir: t.TempDir(), MaxOpenConns: 4},
+		"mysql":  {DSN: enginetest.MySQLDSN(t), MaxOpenConns: 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var group sync.WaitGroup
+			for range 3 {
+				group.Go(func() {
+					if _, err := store.Migrate(t.Context(), opts); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			group.Wait()
+			if steps, err := store.Migrate(t.Context(), opts); err != nil || steps != 0 {
+				t.Errorf("there was more to do: %d, %v", steps, err)
+			}
+		})
+	}
+}
+
+func TestAnUnsafeServerIsRefused(t *testing.T) {
+	t.Parallel()
+	server := enginetest.OwnMariaDB(t, "--innodb-flush-log-at-trx-commit=0", "--character-set-server=latin1",
+		"--collation-server=latin1_bin")
+	opts := store.Options{DSN: server.DSN(""), MaxOpenConns: 4}
+	_, err := store.Open(t.Context(), opts)
+	if err == nil {
+		t.Fatal("a server that loses commits was taken")
+	}
+	for _, fault := range []string{"innodb_flush_log_at_trx_commit", "character_set_server"} {
+		if !strings.Contains(err.Error(), fault) {
+			t.Errorf("%q is not in %q", fault, err)
+		}
+	}
+}
+
+func TestABadDSNIsSaidToBe(t *testing.T) {
+	t.Parallel()
+	_, err := store.Open(t.Context(), store.Options{DSN: "not a dsn"})
+	if err == nil || !strings.Contains(err.Error(), "mysql.dsn") {
+		t.Errorf("got %v", err)
+	}
+}

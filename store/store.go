@@ -1,0 +1,163 @@
+// Package store holds all SQL. Each method is one business transaction, named
+// after the act; nothing half-open leaves the package, and driver errors leave
+// it as domain errors. MySQL (or MariaDB) decides in production, SQLite in the
+// embedded default; the code is the same for both but for the few lines in
+// mysql.go and sqlite.go.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"gorm.io/gorm"
+	"gorm.io/gorm/logger"
+
+	"scrip/models"
+)
+
+// Options say which database to open.
+type Options struct {
+	DSN          string // of MySQL; empty for SQLite
+	DataDir      string // where SQLite keeps its file
+	MaxOpenConns int
+	AllowUnsafe  bool // open a MySQL that may lose what it acknowledged
+	Log          *slog.Logger
+
+	// Clock replaces the database's own, in tests.
+	Clock models.Clock
+}
+
+// Store is an open database. It is safe for concurrent use.
+type Store struct {
+	orm     *gorm.DB
+	sql     *sql.DB
+	dialect dialect
+	log     *slog.Logger
+	clock   models.Clock
+	skew    atomic.Int64 // how far the database's clock is ahead of ours, in nanoseconds
+	ids     *models.IDSource
+	worker  *workerLease
+}
+
+// dialect is what differs between the databases.
+type dialect struct {
+	name      string
+	forUpdate string // appended to a SELECT that must lock its rows
+	orKeep    string // appended to an INSERT that leaves an existing row alone; $key is any column
+	isolation sql.IsolationLevel
+	nowMillis string                       // the database's clock
+	retryable func(error) bool             // roll back, and run the whole transaction again
+	duplicate func(error) bool             // a unique key is there already
+	writer    chan struct{}                // SQLite: one writer at a time; nil elsewhere
+	open      func(*sql.DB) gorm.Dialector // over an open pool
+}
+
+// Open connects, checks that the server is safe, brings the schema up to date
+// and leases a worker number for ids.
+func Open(ctx context.Context, opts Options) (*Store, error) {
+	s, err := connect(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.start(ctx); err != nil {
+		return nil, errors.Join(err, s.sql.Close())
+	}
+	return s, nil
+}
+
+// Migrate brings the schema up to date and reports how many steps that took.
+func Migrate(ctx context.Context, opts Options) (int, error) {
+	s, err := connect(ctx, opts)
+	if err != nil {
+		return 0, err
+	}
+	steps, err := s.migrate(ctx)
+	return steps, errors.Join(err, s.sql.Close())
+}
+
+func connect(ctx context.Context, opts Options) (*Store, error) {
+	pool, kind, err := openPool(ctx, opts)
+	if err != nil {
+		return nil, err
+	}
+	orm, err := gorm.Open(kind.open(pool), &gorm.Config{
+		SkipDefaultTransaction: true,
+		DisableAutomaticPing:   true,
+		Logger:                 logger.Discard,
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", kind.name, err), pool.Close())
+	}
+	log := opts.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Store{orm: orm, sql: pool, dialect: kind, log: log, clock: opts.Clock}, nil
+}
+
+func openPool(ctx context.Context, opts Options) (*sql.DB, dialect, error) {
+	if opts.DSN != "" {
+		return openMySQL(ctx, opts)
+	}
+	return openSQLite(ctx, opts)
+}
+
+func (s *Store) start(ctx context.Context) error {
+	if _, err := s.migrate(ctx); err != nil {
+		return err
+	}
+	if err := s.SyncClock(ctx); err != nil {
+		return err
+	}
+	return s.leaseWorker(ctx)
+}
+
+// Close gives the worker number back and closes the pool.
+func (s *Store) Close(ctx context.Context) error {
+	return errors.Join(s.worker.release(ctx), s.sql.Close())
+}
+
+// Name is the kind of database: "mysql" or "sqlite".
+func (s *Store) Name() string { return s.dialect.name }
+
+// Ping reports whether the database answers.
+func (s *Store) Ping(ctx context.Context) error { return s.sql.PingContext(ctx) }
+
+// Now is the one clock by which everything is judged: the database's, so that
+// instances whose own clocks differ agree. It is our clock plus the difference
+// that SyncClock measured, and costs no round trip.
+func (s *Store) Now() time.Time {
+	if s.clock != nil {
+		return models.Instant(s.clock())
+	}
+	return models.Instant(time.Now().Add(time.Duration(s.skew.Load())))
+}
+
+// SyncClock measures how far the database's clock is from ours. The error is
+// at most half a round trip.
+func (s *Store) SyncClock(ctx context.Context) error {
+	before := time.Now()
+	var millis int64
+	if err := s.sql.QueryRowContext(ctx, "SELECT "+s.dialect.nowMillis).Scan(&millis); err != nil {
+		return fmt.Errorf("read the database's clock: %w", err)
+	}
+	middle := before.Add(time.Since(before) / 2)
+	s.skew.Store(int64(time.UnixMilli(millis).Sub(middle)))
+	return nil
+}
+
+// keep is the end of an INSERT that leaves a row alone which is there already.
+func (d dialect) keep(column string) string { return strings.ReplaceAll(d.orKeep, "$key", column) }
+
+func millis(t time.Time) int64 { return t.UnixMilli() }
+
+func instant(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+// NextID makes an id. models.ErrNoWorker while this instance has no worker number.
+func (s *Store) NextID() (models.ID, error) { return s.ids.Next() }

@@ -1,0 +1,136 @@
+package claims
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+
+	"scrip/models"
+)
+
+// rebuilds has at most one rebuild of a template under way in this instance.
+type rebuilds struct{ group singleflight.Group }
+
+const (
+	holdersChunk    = 5000             // users loaded into the gate in one call
+	rebuildTimeout  = 30 * time.Second // of a whole rebuild, which goes on when its first caller has gone
+	rebuildPatience = 2 * time.Second  // how long another instance may take before we start over
+	rebuildPoll     = 20 * time.Millisecond
+)
+
+// rebuild has the gate loaded for a template for which it is cold, and returns
+// the template with the epoch that the gate then holds. While the caller's time
+// runs out it goes on; ok is false when there is nothing to wait for any more.
+func (s *Service) rebuild(ctx context.Context, cold *models.Template) (warm *models.Template, ok bool) {
+	done := s.rebuilds.group.DoChan(cold.ID.String(), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rebuildTimeout)
+		defer cancel()
+		return s.warm(ctx, cold.ID)
+	})
+	select {
+	case result := <-done:
+		warm, ok = result.Val.(*models.Template)
+		if result.Err != nil {
+			s.log.WarnContext(ctx, "gate not rebuilt", "template", cold.ID, "error", result.Err)
+			return nil, false
+		}
+		return warm, ok
+	case <-ctx.Done():
+		return nil, false
+	}
+}
+
+// warm sees to it that the gate holds the template's epoch: it waits for
+// another instance that is loading it, or else starts the next epoch and loads
+// that.
+func (s *Service) warm(ctx context.Context, id models.ID) (*models.Template, error) {
+	patience := time.Now().Add(rebuildPatience)
+	for {
+		def, err := s.definitions.refresh(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		state, err := s.gate.State(ctx, id)
+		if err != nil {
+			return nil, fmt.Errorf("read the gate: %w", err)
+		}
+		switch {
+		case state.Open && state.Epoch == def.Epoch:
+			return def, nil
+		case !state.Open && state.Epoch == def.Epoch && def.Epoch > 0 && time.Now().Before(patience):
+			if err := pause(ctx, rebuildPoll); err != nil {
+				return nil, err
+			}
+		default:
+			if err := s.Rebuild(ctx, id, def.Epoch); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// errOvertaken says that a newer epoch began while one was being loaded.
+var errOvertaken = errors.New("another instance started a newer epoch")
+
+// Rebuild starts the epoch after the given one and loads it into the gate. It
+// does nothing when the template's epoch is not the given one any more.
+//
+// The new epoch is committed before anything is read for it, so that whatever
+// an older load still brings is refused, and every claim that commits from then
+// on reports itself under the new epoch.
+func (s *Service) Rebuild(ctx context.Context, id models.ID, from int64) error {
+	load, claimed, ok, err := s.store.NextEpoch(ctx, id, from)
+	if err != nil || !ok {
+		return err
+	}
+	s.definitions.forget(id)
+	if ok, err := s.gate.Begin(ctx, load); err != nil || !ok {
+		return errors.Join(errOvertaken, err)
+	}
+	for after := int64(0); after < claimed; {
+		holders, last, err := s.store.Holders(ctx, id, after, claimed, holdersChunk)
+		if err != nil {
+			return err
+		}
+		if last == after {
+			return fmt.Errorf("template %s: coupons after number %d of %d are missing", id, after, claimed)
+		}
+		if ok, err := s.gate.Load(ctx, id, load.Epoch, load.Limit, holders); err != nil || !ok {
+			return errors.Join(errOvertaken, err)
+		}
+		after = last
+	}
+	if ok, err := s.gate.Open(ctx, load); err != nil || !ok {
+		return errors.Join(errOvertaken, err)
+	}
+	s.log.InfoContext(ctx, "gate loaded", "template", id, "epoch", load.Epoch, "claimed", claimed, "left", load.Left)
+	return nil
+}
+
+// TemplateChanged takes note of an edit that was committed: claims here are
+// judged by it from now on, and the gate learns of a new stock. Should the gate
+// not be told, the worst is a claim that the store refuses, or one that the
+// store grants though the gate said sold out.
+func (s *Service) TemplateChanged(ctx context.Context, t models.Template) {
+	s.definitions.forget(t.ID)
+	if t.Stock == nil {
+		return
+	}
+	if err := s.gate.SetStock(ctx, t.ID, t.Epoch, t.StockEdits, *t.Stock); err != nil {
+		s.log.WarnContext(ctx, "gate not told of the stock", "template", t.ID, "error", err)
+	}
+}

@@ -1,0 +1,65 @@
+package gate_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"scrip/models"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	patience = 10 * time.Second       // with a server that is there, however slow the machine
+	brief    = 100 * time.Millisecond // with one that is not
+)
+
+// gates is what both gates can do.
+type gates interface {
+	Reserve(ctx context.Context, asks []models.Reservation) []models.GateAnswer
+	Finish(ctx context.Context, outcomes []models.GateOutcome) error
+	Begin(ctx context.Context, load models.GateLoad) (bool, error)
+	Load(ctx context.Context, template models.ID, epoch, limit int64, holders []models.Holder) (bool, error)
+	Open(ctx context.Context, load models.GateLoad) (bool, error)
+	SetStock(ctx context.Context, template models.ID, epoch, edit, stock int64) error
+	Pending(ctx context.Context, template models.ID, olderThan time.Time, most int) ([]models.PendingClaim, error)
+	Touched(ctx context.Context, since time.Time, most int) ([]models.ID, error)
+	State(ctx context.Context, template models.ID) (models.GateState, error)
+	Ping(ctx context.Context) error
+	Check(ctx context.Context) error
+	Away() bool
+	Close() error
+}
+
+// handClock is set by hand.
+type handClock struct{ ms atomic.Int64 }
+
+func newHandClock() *handClock {
+	c := &handClock{}
+	c.ms.Store(time.Date(2026, 11, 11, 0, 0, 0, 0, time.UTC).UnixMilli())
+	return c
+}
+
+func (c *handClock) now() time.Time { return time.UnixMilli(c.ms.Load()).UTC() }
+
+func (c *handClock) advance(d time.Duration) { c.ms.Add(d.Milliseconds()) }
+
+// eventually asks until the answer is yes.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("in vain waited for: %s", what)
+		}
+	}
+}

@@ -30,6 +30,7 @@ type store interface {
 	Now() time.Time
 	NextID() (models.ID, error)
 	Definition(ctx context.Context, id models.ID) (models.Template, error)
+	AnsweredBefore(ctx context.Context, key *models.IdempotencyKey, otherwise error) error
 	CommitClaims(ctx context.Context, batch []models.Claim) ([]models.Verdict, error)
 	Holdings(ctx context.Context, template models.ID, userID string) ([]models.ID, error)
 	HoldingsOf(ctx context.Context, userID string, templates []models.ID) (map[models.ID][]models.ID, error)
@@ -114,12 +115,9 @@ func (s *Service) Claim(ctx context.Context, op models.Op, template models.ID, u
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
 	defer cancel()
 	for range maxTries {
-		def, err := s.definitions.get(ctx, template)
+		def, err := s.definition(ctx, op.Actor, template)
 		if err != nil {
-			return models.Coupon{}, err
-		}
-		if op.Actor.Role == models.RoleMerchant && !op.Actor.Owns(def.MerchantID) {
-			return models.Coupon{}, models.NotFound("template")
+			return models.Coupon{}, s.store.AnsweredBefore(ctx, op.Key, err)
 		}
 		verdict, err := s.attempt(ctx, op, def, userID, tags)
 		switch {
@@ -138,6 +136,16 @@ func (s *Service) Claim(ctx context.Context, op models.Op, template models.ID, u
 		}
 	}
 	return models.Coupon{}, models.Busy("the template is being edited")
+}
+
+// definition finds a template for whoever claims from it; a merchant may claim
+// from its own only.
+func (s *Service) definition(ctx context.Context, actor models.Principal, id models.ID) (*models.Template, error) {
+	def, err := s.definitions.get(ctx, id)
+	if err == nil && actor.Role == models.RoleMerchant && !actor.Owns(def.MerchantID) {
+		return nil, models.NotFound("template")
+	}
+	return def, err
 }
 
 // explain turns a committer's error into what the caller may be told.

@@ -23,6 +23,7 @@ const logName = "engine.log"
 type process struct {
 	pid    int
 	exited chan struct{} // closed once the process is gone and reaped
+	code   int           // its exit code, then; -1 if a signal ended it
 }
 
 // launch starts cmd.
@@ -47,7 +48,8 @@ func (p *process) hold(cmd *exec.Cmd, started chan<- error) {
 	}
 	p.pid = cmd.Process.Pid
 	started <- nil
-	_ = cmd.Wait() // the exit status of a killed engine says nothing
+	_ = cmd.Wait() // what matters of it is in ProcessState
+	p.code = cmd.ProcessState.ExitCode()
 	close(p.exited)
 }
 
@@ -56,6 +58,7 @@ func (p *process) hold(cmd *exec.Cmd, started chan<- error) {
 type engine struct {
 	program string
 	args    []string
+	env     []string // nil: this process's own
 	dir     *folder
 	port    int
 	probe   func(ctx context.Context, e *engine) error // nil once the live process answers
@@ -68,6 +71,7 @@ type engine struct {
 type plan struct {
 	program string
 	args    func(port int, dir string) []string
+	env     func(port int, dir string) []string             // nil: this process's own
 	prepare func(ctx context.Context, root *root, dir string) error // fills the new folder
 	probe   func(ctx context.Context, e *engine) error
 }
@@ -92,7 +96,7 @@ func (p plan) start(ctx context.Context) (*engine, error) {
 		err = p.prepare(ctx, root, dir.path)
 	}
 	if err == nil {
-		err = e.firstStart(ctx, p.args)
+		err = e.firstStart(ctx, p)
 	}
 	if err != nil {
 		e.end()
@@ -101,14 +105,17 @@ func (p plan) start(ctx context.Context) (*engine, error) {
 	return e, nil
 }
 
-func (e *engine) firstStart(ctx context.Context, args func(port int, dir string) []string) error {
+func (e *engine) firstStart(ctx context.Context, p plan) error {
 	var failed error
 	for range 3 {
 		port, err := drawPort(ctx)
 		if err != nil {
 			return err
 		}
-		e.port, e.args = port, args(port, e.dir.path)
+		e.port, e.args = port, p.args(port, e.dir.path)
+		if p.env != nil {
+			e.env = p.env(port, e.dir.path)
+		}
 		if failed = e.start(ctx); failed == nil || ctx.Err() != nil {
 			return failed
 		}
@@ -130,6 +137,7 @@ func (e *engine) start(ctx context.Context) error {
 		Path:        e.program,
 		Args:        append([]string{e.program}, e.args...),
 		Dir:         e.dir.path,
+		Env:         e.env,
 		Stdout:      output,
 		Stderr:      output,
 		SysProcAttr: childAttr(),

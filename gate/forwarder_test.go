@@ -12,6 +12,7 @@ import (
 type forwarder struct {
 	listener net.Listener
 	mute     atomic.Bool  // swallow what the server says
+	sever    atomic.Bool  // once: end the connection instead of passing on what the server says
 	sent     atomic.Int64 // pieces that came from clients
 	all      sync.WaitGroup
 
@@ -79,23 +80,34 @@ func (f *forwarder) accept(ctx context.Context) {
 		if ctx.Err() != nil {
 			f.cut()
 		}
-		f.all.Go(func() { f.pass(server, client, func() bool { f.sent.Add(1); return true }) })
-		f.all.Go(func() { f.pass(client, server, func() bool { return !f.mute.Load() }) })
+		f.all.Go(func() {
+			f.pass(server, client, func() (lets, goesOn bool) { f.sent.Add(1); return true, true })
+		})
+		f.all.Go(func() {
+			f.pass(client, server, func() (lets, goesOn bool) {
+				return !f.mute.Load(), !f.sever.CompareAndSwap(true, false)
+			})
+		})
 	}
 }
 
-// pass copies pieces that are let through, until one side ends.
-func (f *forwarder) pass(to, from net.Conn, lets func() bool) {
+// pass copies pieces that judge lets through, until one side ends or judge does.
+func (f *forwarder) pass(to, from net.Conn, judge func() (lets, goesOn bool)) {
 	defer func() { _, _ = to.Close(), from.Close() }()
 	piece := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(piece)
-		if n > 0 && lets() {
-			if _, err := to.Write(piece[:n]); err != nil {
-				return
-			}
-		}
 		if err != nil {
+			return
+		}
+		lets, goesOn := judge()
+		if !goesOn {
+			return
+		}
+		if !lets {
+			continue
+		}
+		if _, err := to.Write(piece[:n]); err != nil {
 			return
 		}
 	}

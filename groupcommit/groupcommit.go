@@ -79,14 +79,14 @@ func New[Q, A any](cfg Config, run Run[Q, A]) *Committer[Q, A] {
 // Submit hands a request over and waits for its answer. Requests with the same
 // key go through the same lane, in the order of their arrival, and so never
 // contend with one another in the database.
-func (c *Committer[Q, A]) Submit(ctx context.Context, key uint64, request Q) (A, error) {
+func (c *Committer[Q, A]) Submit(ctx context.Context, key int64, request Q) (A, error) {
 	var none A
 	if c.waiting.Add(1) > int64(c.cfg.WaitingRoom) {
 		c.waiting.Add(-1)
 		return none, ErrBusy
 	}
 	own := &call[Q, A]{ctx: ctx, request: request, answer: make(chan outcome[A], 1)}
-	err := c.handOver(own, c.lanes[key%uint64(len(c.lanes))])
+	err := c.handOver(own, c.laneOf(key))
 	c.waiting.Add(-1)
 	if err != nil {
 		return none, err
@@ -97,6 +97,11 @@ func (c *Committer[Q, A]) Submit(ctx context.Context, key uint64, request Q) (A,
 	case <-ctx.Done():
 		return none, ErrAbandoned
 	}
+}
+
+func (c *Committer[Q, A]) laneOf(key int64) chan<- *call[Q, A] {
+	n := int64(len(c.lanes))
+	return c.lanes[(key%n+n)%n]
 }
 
 func (c *Committer[Q, A]) handOver(own *call[Q, A], lane chan<- *call[Q, A]) error {

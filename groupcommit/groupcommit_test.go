@@ -158,9 +158,9 @@ func TestLanesKeepTheirOrder_Race(t *testing.T) {
 	cfg := config()
 	cfg.Lanes, cfg.MaxBatch, cfg.WaitingRoom = 3, 16, 1000
 	var mu sync.Mutex
-	seen := map[uint64][]int{}
+	seen := map[int64][]int{}
 	type request struct {
-		key uint64
+		key int64
 		n   int
 	}
 	c := groupcommit.New(cfg, func(_ context.Context, batch []request) ([]bool, error) {
@@ -172,7 +172,7 @@ func TestLanesKeepTheirOrder_Race(t *testing.T) {
 		return make([]bool, len(batch)), nil
 	})
 	var callers sync.WaitGroup
-	for key := range uint64(7) {
+	for key := range int64(7) {
 		callers.Go(func() {
 			for n := range 100 {
 				if _, err := c.Submit(t.Context(), key, request{key, n}); err != nil {

@@ -27,7 +27,9 @@ func NewCode() string {
 }
 
 // checkDigit is the number that the symbols spell, modulo 37: it finds every
-// single wrong symbol and every swap of neighbours.
+// single wrong symbol and every swap of neighbours. The first changes the
+// number by d×32^k, the second by d×31×32^k, with 0 < |d| < 32, and the prime 37
+// divides none of these.
 func checkDigit(symbols []byte) byte {
 	sum := 0
 	for _, c := range symbols {

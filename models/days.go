@@ -2,16 +2,29 @@ package models
 
 import (
 	"fmt"
+	"path"
+	"strings"
 	"time"
 )
 
-// LoadZone finds an IANA time zone by its name. "Local" and "" are not names:
-// what they mean depends on the machine.
+// LoadZone finds an IANA time zone by its name. What a name means must not
+// depend on the machine, so what a folder of time zones happens to hold beside
+// them is refused: the machine's own zone, clocks that count leap seconds, and
+// other ways to write a path.
 func LoadZone(name string) (*time.Location, error) {
-	if name == "" || name == "Local" {
+	folder, _, _ := strings.Cut(name, "/")
+	switch folder {
+	case "Local", "localtime", "posix", "posixrules", "right":
 		return nil, fmt.Errorf("%q is not an IANA time zone", name)
 	}
-	return time.LoadLocation(name)
+	if path.Clean(name) != name { // "" too
+		return nil, fmt.Errorf("%q is not an IANA time zone", name)
+	}
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		return nil, fmt.Errorf("load time zone: %w", err)
+	}
+	return zone, nil
 }
 
 // FirstInstant returns the first moment of the local date that lies days after

@@ -104,7 +104,8 @@ func IsCode(err error, code Code) bool {
 var ErrUnknown = errors.New("the outcome of the commit is unknown")
 
 // Faults gathers what is wrong with the fields of one request, so that the
-// caller learns all of it at once. The zero value is ready.
+// caller learns all of it at once. NewFaults makes one; its copies, and what In
+// and At return, add to the same list. It is not safe for concurrent use.
 type Faults struct {
 	prefix string
 	list   *[]FieldError

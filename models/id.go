@@ -79,7 +79,12 @@ func NewIDSource(now Clock) *IDSource { return &IDSource{now: now} }
 func (s *IDSource) Lease(worker int, until time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.worker, s.until = int64(worker&MaxWorker), until
+	s.until = until
+	if number := int64(worker & MaxWorker); number != s.worker {
+		// Within one millisecond the lower number makes the lower ids: take
+		// this one as used up, so that the next id begins a new one.
+		s.worker, s.counter = number, 1<<counterBits-1
+	}
 }
 
 // Next makes an id, greater than all before it from this source. A clock that

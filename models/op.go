@@ -27,7 +27,7 @@ type IdempotencyKey struct {
 
 // Replay is a stored answer. As an error it ends a request with exactly the
 // status and body that the first request with the same key got.
-type Replay struct {
+type Replay struct { //nolint:errname // it is an answer first, and an error only on its way out
 	Status int
 	Body   []byte
 }

@@ -23,7 +23,10 @@ type Principal struct {
 // Owns reports whether the caller may see and change what belongs to the given
 // merchant ("" for the platform's own).
 func (p Principal) Owns(merchantID string) bool {
-	return p.Role == RolePlatform || p.Role == RoleMerchant && p.MerchantID == merchantID
+	if p.Role == RolePlatform {
+		return true
+	}
+	return p.Role == RoleMerchant && merchantID != "" && p.MerchantID == merchantID
 }
 
 // OwnerFilter returns the merchant whose things alone the caller may list, and

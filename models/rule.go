@@ -233,9 +233,14 @@ func (c *Conditions) check(f Faults) {
 }
 
 func (c *Conditions) checkDays(f Faults) {
+	const week = 7
+	if len(c.DaysOfWeek) > week {
+		f.Add("days_of_week", CodeOutOfRange, "must have at most %d elements", week)
+		return
+	}
 	seen := map[int]bool{}
 	for i, day := range c.DaysOfWeek {
-		f.Between(fmt.Sprintf("days_of_week[%d]", i), int64(day), 1, 7)
+		f.Between(fmt.Sprintf("days_of_week[%d]", i), int64(day), 1, week)
 		if seen[day] {
 			f.Add("days_of_week", CodeNotUnique, "names day %d twice", day)
 		}

@@ -2,6 +2,7 @@ package models
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -251,10 +252,14 @@ func checkWindow(f Faults, from, until *time.Time) {
 	if from != nil && until != nil && !from.Before(*until) {
 		f.Add("until", CodeOutOfRange, "must be after from")
 	}
-	for name, t := range map[string]*time.Time{"from": from, "until": until} {
-		if t != nil && (t.Year() < 1970 || t.Year() > 9999) {
-			f.Add(name, CodeOutOfRange, "must lie in the years 1970 to 9999")
-		}
+	checkYear(f, "from", from)
+	checkYear(f, "until", until)
+}
+
+// checkYear keeps times within what every store can hold.
+func checkYear(f Faults, field string, t *time.Time) {
+	if t != nil && (t.Year() < 1970 || t.Year() > 9999) {
+		f.Add(field, CodeOutOfRange, "must lie in the years 1970 to 9999")
 	}
 }
 
@@ -315,10 +320,11 @@ func (s *TemplateSpec) checkReminders(f Faults) {
 	const most = 10
 	if len(s.RemindBeforeDays) > most {
 		f.Add("remind_before_days", CodeOutOfRange, "must have at most %d elements", most)
+		return
 	}
 	seen := map[int]bool{}
-	for _, days := range s.RemindBeforeDays {
-		f.Between("remind_before_days", int64(days), 1, MaxDays)
+	for i, days := range s.RemindBeforeDays {
+		f.Between(fmt.Sprintf("remind_before_days[%d]", i), int64(days), 1, MaxDays)
 		if seen[days] {
 			f.Add("remind_before_days", CodeNotUnique, "names %d twice", days)
 		}

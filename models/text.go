@@ -1,6 +1,7 @@
 package models
 
 import (
+	"fmt"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -23,11 +24,16 @@ func CheckForeign(f Faults, field, s string) {
 		f.Require(false, field)
 	case n > MaxForeignLen:
 		f.Add(field, CodeOutOfRange, "must be 1 to %d characters", MaxForeignLen)
-	case !utf8.ValidString(s) || strings.IndexFunc(s, unicode.IsControl) >= 0:
+	case !printable(s):
 		f.Add(field, CodeInvalid, "must be printable UTF-8")
 	case strings.TrimSpace(s) != s:
 		f.Add(field, CodeInvalid, "must not begin or end with a space")
 	}
+}
+
+// printable reports whether s is UTF-8 without control characters.
+func printable(s string) bool {
+	return utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0
 }
 
 // checkForeignList checks every element of a list, and its length.
@@ -38,7 +44,7 @@ func checkForeignList(f Faults, field string, list []string, most int) {
 	}
 	seen := make(map[string]bool, len(list))
 	for i, s := range list {
-		CheckForeign(f.At(field, i), "value", s)
+		CheckForeign(f, fmt.Sprintf("%s[%d]", field, i), s)
 		if seen[s] {
 			f.Add(field, CodeNotUnique, "names %q twice", s)
 			return
@@ -47,12 +53,15 @@ func checkForeignList(f Faults, field string, list []string, most int) {
 	}
 }
 
-// CheckName notes what is wrong with a display name.
+// CheckName notes what is wrong with a display name: 1 to 200 characters, not
+// all of them spaces, and no control character.
 func CheckName(f Faults, field, s string) {
-	n := utf8.RuneCountInString(s)
-	if strings.TrimSpace(s) == "" {
+	switch {
+	case strings.TrimSpace(s) == "":
 		f.Require(false, field)
-	} else if n > MaxNameLen || strings.IndexFunc(s, unicode.IsControl) >= 0 {
-		f.Add(field, CodeOutOfRange, "must be 1 to %d printable characters", MaxNameLen)
+	case utf8.RuneCountInString(s) > MaxNameLen:
+		f.Add(field, CodeOutOfRange, "must be 1 to %d characters", MaxNameLen)
+	case !printable(s):
+		f.Add(field, CodeInvalid, "must be printable UTF-8")
 	}
 }

@@ -19,7 +19,7 @@ type apiKeyRow struct {
 	CreatedAt  int64
 }
 
-func (apiKeyRow) TableName() string { return "api_keys" }
+func (*apiKeyRow) TableName() string { return "api_keys" }
 
 func (r *apiKeyRow) key() (models.APIKey, error) {
 	return models.APIKey{

@@ -41,7 +41,7 @@ func change[T any](ctx context.Context, s *Store, op models.Op, fn func(tx) (T, 
 	})
 	if op.Key != nil && s.dialect.duplicate(err) {
 		// The same request, twice at once: the other one was first.
-		return result, s.lookUpReplay(ctx, op.Key, err)
+		return result, s.AnsweredBefore(ctx, op.Key, err)
 	}
 	var refusal *models.Error
 	if op.Key != nil && errors.As(err, &refusal) {
@@ -55,14 +55,17 @@ func change[T any](ctx context.Context, s *Store, op models.Op, fn func(tx) (T, 
 func (s *Store) rememberRefusal(ctx context.Context, op models.Op, refusal *models.Error) error {
 	err := s.inTx(ctx, func(t tx) error { return s.remember(ctx, t, op, nil, refusal) })
 	if s.dialect.duplicate(err) {
-		return s.lookUpReplay(ctx, op.Key, refusal)
+		return s.AnsweredBefore(ctx, op.Key, refusal)
 	}
 	return errors.Join(refusal, err)
 }
 
-// lookUpReplay returns the answer that is kept under the key, or failing that
-// the given error.
-func (s *Store) lookUpReplay(ctx context.Context, key *models.IdempotencyKey, otherwise error) error {
+// AnsweredBefore returns the answer that is kept under the key, as an error, or
+// failing that the given error. A nil key keeps nothing.
+func (s *Store) AnsweredBefore(ctx context.Context, key *models.IdempotencyKey, otherwise error) error {
+	if key == nil {
+		return otherwise
+	}
 	err := s.inTx(ctx, func(t tx) error { return s.findReplay(ctx, t, key) })
 	if err == nil {
 		return otherwise
@@ -78,7 +81,7 @@ type idempotencyRow struct {
 	CreatedAt int64
 }
 
-func (idempotencyRow) TableName() string { return "idempotency_keys" }
+func (*idempotencyRow) TableName() string { return "idempotency_keys" }
 
 // answer is what a request gets whose key is kept in this row.
 func (r *idempotencyRow) answer(key *models.IdempotencyKey) error {
@@ -130,7 +133,7 @@ type auditRow struct {
 	Detail     *string
 }
 
-func (auditRow) TableName() string { return "audit_log" }
+func (*auditRow) TableName() string { return "audit_log" }
 
 func (s *Store) audit(t tx, op models.Op, what note) error {
 	if what.action == "" {

@@ -14,6 +14,7 @@ import (
 )
 
 func TestATemplateIsReadAsItWasWritten(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, f fixture) {
 		from, until := f.Now().Add(-day), f.Now().Add(day)
 		want := models.TemplateSpec{
@@ -42,6 +43,7 @@ func TestATemplateIsReadAsItWasWritten(t *testing.T) {
 }
 
 func TestOthersThingsDoNotExist(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, f fixture) {
 		ctx, own, other := t.Context(), merchant("m1"), merchant("m2")
 		rule := f.rule(t, own)
@@ -89,6 +91,7 @@ func wantField(t *testing.T, err error, field string, code models.Code) {
 }
 
 func TestANewRuleVersionIsForLaterClaims(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, f fixture) {
 		ctx := t.Context()
 		tpl := f.template(t, nil, 2)
@@ -117,6 +120,7 @@ func TestANewRuleVersionIsForLaterClaims(t *testing.T) {
 }
 
 func TestStepsBetweenStates(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, f fixture) {
 		rule := f.rule(t, platform())
 		steps := map[models.TemplateState][]models.TemplateAction{
@@ -152,6 +156,7 @@ func TestStepsBetweenStates(t *testing.T) {
 }
 
 func TestGuardedSteps_Race(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, f fixture) {
 		ctx := t.Context()
 		for _, race := range []struct {
@@ -195,6 +200,7 @@ func TestGuardedSteps_Race(t *testing.T) {
 }
 
 func TestARevokedCouponStaysRevoked_Race(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, f fixture) {
 		tpl := f.template(t, nil, 1)
 		coupon := f.commit(t, f.claim(t, tpl, "ann"))[0].Coupon
@@ -219,6 +225,7 @@ func TestARevokedCouponStaysRevoked_Race(t *testing.T) {
 }
 
 func TestAnExpiredCouponIsSoAtOnce(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, f fixture) {
 		tpl := f.template(t, nil, 1)
 		coupon := f.commit(t, f.claim(t, tpl, "ann"))[0].Coupon
@@ -244,6 +251,7 @@ func TestAnExpiredCouponIsSoAtOnce(t *testing.T) {
 }
 
 func TestAChangeIsMadeOncePerKey_Race(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, f fixture) {
 		tpl := f.template(t, new(int64(0)), 1)
 		key := func(request string) *models.IdempotencyKey {
@@ -253,7 +261,7 @@ func TestAChangeIsMadeOncePerKey_Race(t *testing.T) {
 				if err != nil {
 					return models.Replay{}, false
 				}
-				return models.Replay{Status: 200, Body: fmt.Append(nil, *result.(models.Template).Stock)}, true
+				return models.Replay{Status: 200, Body: fmt.Append(nil, *result.(models.Template).Stock)}, true //nolint:forcetypeassert // a panic fails the test
 			}
 			return k
 		}
@@ -291,6 +299,7 @@ func TestAChangeIsMadeOncePerKey_Race(t *testing.T) {
 }
 
 func TestALeaseHasOneOwner_Race(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, f fixture) {
 		var won atomic.Int64
 		var group sync.WaitGroup
@@ -328,6 +337,7 @@ func TestALeaseHasOneOwner_Race(t *testing.T) {
 }
 
 func TestOldRecordsArePurged(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, f fixture) {
 		ctx, tpl := t.Context(), f.template(t, nil, 9)
 		for i := range 5 {
@@ -349,6 +359,7 @@ func TestOldRecordsArePurged(t *testing.T) {
 }
 
 func TestACredentialIsKnownByItsHashAlone(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, f fixture) {
 		ctx := t.Context()
 		if has := must(f.HasAPIKeys(ctx))(t); has {

@@ -26,7 +26,7 @@ func (s *Store) CommitClaims(ctx context.Context, batch []models.Claim) ([]model
 		}
 		b.decide()
 		verdicts = b.verdicts
-		return b.write(ctx, s, t)
+		return b.write(ctx, t)
 	}
 	err := s.inTx(ctx, try)
 	if s.dialect.duplicate(err) {
@@ -286,7 +286,7 @@ func (b *claimBatch) keep(c *models.Claim, v models.Verdict) {
 	b.remember = append(b.remember, row)
 }
 
-func (b *claimBatch) write(ctx context.Context, s *Store, t tx) error {
+func (b *claimBatch) write(ctx context.Context, t tx) error {
 	if err := b.insertCoupons(ctx, t); err != nil {
 		return fmt.Errorf("insert coupons: %w", err)
 	}

@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,6 +20,7 @@ func (f fixture) commit(t *testing.T, batch ...models.Claim) []models.Verdict {
 }
 
 func TestABatchIsDecidedInTheOrderOfArrival(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, f fixture) {
 		tpl := f.template(t, new(int64(2)), 1)
 		batch := []models.Claim{
@@ -43,6 +45,7 @@ func TestABatchIsDecidedInTheOrderOfArrival(t *testing.T) {
 }
 
 func TestALimitOfSeveralPerUser(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, f fixture) {
 		tpl := f.template(t, nil, 3)
 		first := f.commit(t, f.claim(t, tpl, "ann"), f.claim(t, tpl, "ann"))
@@ -61,6 +64,7 @@ func TestALimitOfSeveralPerUser(t *testing.T) {
 }
 
 func TestAnEditedTemplateSendsClaimsBack(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, f fixture) {
 		tpl := f.template(t, nil, 1)
 		must(f.MoveTemplate(t.Context(), f.op(platform()), tpl.ID, models.ActionPause))(t)
@@ -86,6 +90,7 @@ func keyed(c models.Claim, name, request string) models.Claim {
 }
 
 func TestTheSameKeyGetsTheFirstAnswer(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, f fixture) {
 		tpl := f.template(t, new(int64(1)), 5)
 		got := f.commit(t,
@@ -115,6 +120,7 @@ func TestTheSameKeyGetsTheFirstAnswer(t *testing.T) {
 }
 
 func TestARefusalGivenElsewhereIsKept(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, f fixture) {
 		tpl := f.template(t, nil, 1)
 		refused := keyed(f.claim(t, tpl, "ann"), "k", "r")
@@ -127,6 +133,7 @@ func TestARefusalGivenElsewhereIsKept(t *testing.T) {
 }
 
 func TestAClaimSettledAsLostNeverComes(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, f fixture) {
 		tpl := f.template(t, nil, 1)
 		there, lost := f.claim(t, tpl, "ann"), f.claim(t, tpl, "bob")
@@ -150,6 +157,7 @@ func TestAClaimSettledAsLostNeverComes(t *testing.T) {
 }
 
 func TestAClaimAndItsSettlementRace_Race(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, f fixture) {
 		tpl := f.template(t, nil, 1)
 		for i := range 30 {
@@ -169,6 +177,7 @@ func TestAClaimAndItsSettlementRace_Race(t *testing.T) {
 }
 
 func TestTwoServersNeverOversell_Race(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, f fixture) {
 		const stock, contenders = 40, 120
 		tpl := f.template(t, new(int64(stock)), 1)
@@ -198,11 +207,12 @@ func TestTwoServersNeverOversell_Race(t *testing.T) {
 }
 
 func TestBatchesOverSeveralTemplatesDoNotDeadlock_Race(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, f fixture) {
 		a, b := f.template(t, nil, 1000), f.template(t, nil, 1000)
 		var group sync.WaitGroup
 		for i := range 20 {
-			batch := []models.Claim{f.claim(t, a, fmt.Sprint(i)), f.claim(t, b, fmt.Sprint(i))}
+			batch := []models.Claim{f.claim(t, a, strconv.Itoa(i)), f.claim(t, b, strconv.Itoa(i))}
 			if i%2 == 0 {
 				batch[0], batch[1] = batch[1], batch[0]
 			}
@@ -218,6 +228,7 @@ func TestBatchesOverSeveralTemplatesDoNotDeadlock_Race(t *testing.T) {
 }
 
 func TestAnEpochBelongsToOneRebuild(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, f fixture) {
 		tpl := f.template(t, new(int64(5)), 2)
 		f.commit(t, f.claim(t, tpl, "ann"), f.claim(t, tpl, "bob"), f.claim(t, tpl, "ann"))
@@ -250,6 +261,7 @@ func TestAnEpochBelongsToOneRebuild(t *testing.T) {
 }
 
 func TestHoldersComeInPages(t *testing.T) {
+	t.Parallel()
 	onBoth(t, func(t *testing.T, f fixture) {
 		tpl := f.template(t, nil, 10)
 		for _, user := range []string{"ann", "ann", "bob", "ann", "cid"} {

@@ -24,7 +24,7 @@ type couponRow struct {
 	ClaimedAt   int64
 }
 
-func (couponRow) TableName() string { return "coupons" }
+func (*couponRow) TableName() string { return "coupons" }
 
 func (r *couponRow) coupon() (models.Coupon, error) {
 	return models.Coupon{

@@ -18,7 +18,7 @@ type ruleRow struct {
 	CreatedAt  int64
 }
 
-func (ruleRow) TableName() string { return "rules" }
+func (*ruleRow) TableName() string { return "rules" }
 
 type ruleVersionRow struct {
 	RuleID     models.ID
@@ -33,7 +33,7 @@ type ruleVersionRow struct {
 	MerchantID string `gorm:"->"` // of the rule, where a query joins it
 }
 
-func (ruleVersionRow) TableName() string { return "rule_versions" }
+func (*ruleVersionRow) TableName() string { return "rule_versions" }
 
 func (r *ruleVersionRow) rule() (models.Rule, error) {
 	return models.Rule{

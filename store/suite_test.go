@@ -27,7 +27,6 @@ func TestMain(m *testing.M) {
 // onBoth runs a test over each kind of database, each time on a fresh one.
 func onBoth(t *testing.T, test func(t *testing.T, f fixture)) {
 	t.Helper()
-	t.Parallel()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
 		test(t, newFixture(t, store.Options{DataDir: t.TempDir()}))
@@ -143,11 +142,11 @@ func (f fixture) sound(t *testing.T) {
 	}
 }
 
-func must[T any](value T, err error) func(testing.TB) T {
-	return func(t testing.TB) T {
-		t.Helper()
+func must[T any](value T, err error) func(tb testing.TB) T {
+	return func(tb testing.TB) T {
+		tb.Helper()
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		return value
 	}

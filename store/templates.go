@@ -40,7 +40,7 @@ type templateRow struct {
 	UpdatedAt        int64 `gorm:"autoUpdateTime:false"`
 }
 
-func (templateRow) TableName() string { return "templates" }
+func (*templateRow) TableName() string { return "templates" }
 
 func (r *templateRow) template() (models.Template, error) {
 	return models.Template{

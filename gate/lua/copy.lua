@@ -15,8 +15,8 @@
 --                   that were recorded meanwhile, missing for none
 --   KEYS[3] users   set: who has as many as one may have
 --   KEYS[4] pend    sorted set: "claim user" by the millisecond of its reservation
---   KEYS[5] counts  hash: user -> units, where that is more than membership of
---                   users says: above 1, or from 1 on with a limit above 1
+--   KEYS[5] counts  hash: user -> units. With a limit of 1 only of users with
+--                   more, which comes of records; users tells the rest
 --
 -- Needs Redis 6.2 (SMISMEMBER, ZMSCORE), and INFO allowed.
 
@@ -40,11 +40,10 @@ local function limited(units)
   return units <= 2251799813685248
 end
 
--- Units that each of the users has; with a limit of 1 no more than that counts,
--- unless exact.
-local function holdings(users, limit, exact)
+-- Units that each of the users has; with a limit of 1, whether they have any.
+local function holdings(users, limit)
   local full = redis.call('SMISMEMBER', KEYS[3], unpack(users))
-  local counts = (exact or limit > 1) and redis.call('HMGET', KEYS[5], unpack(users))
+  local counts = limit > 1 and redis.call('HMGET', KEYS[5], unpack(users))
   local have = {}
   for i, user in ipairs(users) do
     have[user] = counts and tonumber(counts[i]) or full[i] * limit
@@ -52,14 +51,15 @@ local function holdings(users, limit, exact)
   return have
 end
 
--- Writes down users who have more units than before.
+-- Writes down users who have more units than before. How far above a limit of 1
+-- does not matter here: nothing of theirs is pending that could be released.
 local function raise(have, limit)
   local full, counts = {}, {}
   for user, units in pairs(have) do
     if units >= limit then
       full[#full + 1] = user
     end
-    if units > 1 or limit > 1 then
+    if limit > 1 then
       counts[#counts + 1] = user
       counts[#counts + 1] = units
     end

@@ -27,7 +27,8 @@ for i, claim in ipairs(claims) do
 end
 
 local function count(user, more)
-  local have = math.max(holdings({user}, limit, true)[user] + more, 0)
+  local have = tonumber(redis.call('HGET', KEYS[5], user)) or redis.call('SISMEMBER', KEYS[3], user) * limit
+  have = math.max(have + more, 0)
   redis.call(have >= limit and 'SADD' or 'SREM', KEYS[3], user)
   if have > 1 or (have == 1 and limit > 1) then
     redis.call('HSET', KEYS[5], user, have)

@@ -15,7 +15,7 @@ end
 if #users == 0 then
   return 1
 end
-local have = holdings(users, limit, true)
+local have = holdings(users, limit)
 for i = 3, #ARGV, 2 do
   have[ARGV[i]] = have[ARGV[i]] + tonumber(ARGV[i + 1])
 end

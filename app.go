@@ -1,0 +1,288 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"scrip/claims"
+	"scrip/config"
+	"scrip/discount"
+	"scrip/gate"
+	"scrip/handlers"
+	"scrip/handlers/middleware"
+	"scrip/jobs"
+	"scrip/models"
+	"scrip/store"
+	"scrip/web"
+)
+
+// app is a running Scrip: the only place where the parts are joined. What is
+// opened last is closed first.
+type app struct {
+	cfg    config.Config
+	log    *slog.Logger
+	store  *store.Store
+	gate   filter
+	claims *claims.Service
+	auth   *middleware.Authenticator
+	jobs   *jobs.Runner
+	server *http.Server
+	ended  []func() error // what stop calls, last first
+}
+
+// filter is a gate of either kind.
+type filter interface {
+	Reserve(ctx context.Context, asks []models.Reservation) []models.GateAnswer
+	Finish(ctx context.Context, outcomes []models.GateOutcome) error
+	Begin(ctx context.Context, load models.GateLoad) (bool, error)
+	Load(ctx context.Context, template models.ID, epoch, limit int64, holders []models.Holder) (bool, error)
+	Open(ctx context.Context, load models.GateLoad) (bool, error)
+	SetStock(ctx context.Context, template models.ID, epoch, edit, stock int64) error
+	State(ctx context.Context, template models.ID) (models.GateState, error)
+	Touched(ctx context.Context, since time.Time, most int) ([]models.ID, error)
+	Pending(ctx context.Context, template models.ID, olderThan time.Time, most int) ([]models.PendingClaim, error)
+	Ping(ctx context.Context) error
+	Close() error
+}
+
+// newApp opens the stores and builds everything upon them. It serves nothing
+// yet. On an error what was opened is closed again.
+func newApp(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *app, err error) {
+	a := &app{cfg: cfg, log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.stop())
+		}
+	}()
+	for _, step := range []func(context.Context) error{a.openStore, a.openGate, a.startClaims, a.startAuth, a.startJobs, a.buildServer} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+// stop closes what is open, the last first.
+func (a *app) stop() error {
+	var faults []error
+	for i := len(a.ended) - 1; i >= 0; i-- {
+		faults = append(faults, a.ended[i]())
+	}
+	return errors.Join(faults...)
+}
+
+func (a *app) onStop(end func() error) { a.ended = append(a.ended, end) }
+
+func storeOptions(cfg config.Config, log *slog.Logger) store.Options {
+	return store.Options{
+		DSN: string(cfg.MySQL.DSN), DataDir: cfg.DataDir, MaxOpenConns: cfg.MySQL.MaxOpenConns,
+		AllowUnsafe: cfg.MySQL.AllowUnsafe, Log: log,
+	}
+}
+
+// closeTimeout is how long giving back leases may take at the end.
+const closeTimeout = 3 * time.Second
+
+func (a *app) openStore(ctx context.Context) error {
+	st, err := store.Open(ctx, storeOptions(a.cfg, a.log))
+	if err != nil {
+		return err
+	}
+	a.store = st
+	a.onStop(func() error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		return st.Close(ctx)
+	})
+	return nil
+}
+
+func (a *app) openGate(ctx context.Context) error {
+	g, err := newGate(ctx, a.cfg, a.store.Now, a.log)
+	if err != nil {
+		return err
+	}
+	a.gate = g
+	a.onStop(g.Close)
+	return nil
+}
+
+func newGate(ctx context.Context, cfg config.Config, now models.Clock, log *slog.Logger) (filter, error) {
+	if len(cfg.Redis.Addrs) == 0 {
+		return gate.NewMemory(now), nil
+	}
+	g, err := gate.NewRedis(gate.RedisOptions{
+		Addrs: cfg.Redis.Addrs, Username: cfg.Redis.Username, Password: string(cfg.Redis.Password),
+		DB: cfg.Redis.DB, PoolSize: cfg.Redis.PoolSize, Timeout: cfg.Redis.Timeout, Now: now,
+	}, log)
+	if err != nil {
+		return nil, err
+	}
+	// A Redis that is away may come; one that would lose keys may not be used.
+	if err := g.Check(ctx); errors.Is(err, gate.ErrAway) {
+		log.WarnContext(ctx, "Redis does not answer; claims pass it by until it does", "error", err)
+	} else if err != nil {
+		return nil, errors.Join(err, g.Close())
+	}
+	return g, nil
+}
+
+func (a *app) startClaims(context.Context) error {
+	c := a.cfg.Claims
+	service, err := claims.New(claims.Config{
+		MaxBatch: c.MaxBatch, WaitingRoom: c.WaitingRoom, Lanes: c.Lanes, Direct: c.Direct,
+		Timeout: c.Timeout, CommitTimeout: a.cfg.Jobs.SettleAfter / 2, DefinitionTTL: c.DefinitionTTL,
+	}, a.store, a.gate, a.log)
+	if err != nil {
+		return err
+	}
+	a.claims = service
+	a.onStop(func() error { service.Close(); return nil })
+	return nil
+}
+
+func (a *app) startAuth(ctx context.Context) error {
+	secret, err := jwtSecret(a.cfg)
+	if err != nil {
+		return err
+	}
+	l := a.cfg.Limits
+	failures := middleware.Rate{PerSecond: l.FailedAuthPerSecond, Burst: l.FailedAuthBurst}
+	if !l.Enabled {
+		failures = middleware.Rate{}
+	}
+	a.auth, err = middleware.NewAuthenticator(ctx, middleware.AuthOptions{
+		Keys: a.store, KeyTTL: a.cfg.Auth.KeyCacheTTL,
+		Secret: secret, JWKS: a.cfg.Auth.JWKSURL, Issuer: a.cfg.Auth.JWTIssuer, Audience: a.cfg.Auth.JWTAudience,
+		Failures: failures, Now: a.store.Now, Log: a.log,
+	})
+	if err != nil {
+		return err
+	}
+	refresh, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		a.auth.Run(refresh)
+	}()
+	a.onStop(func() error {
+		cancel(context.Canceled)
+		<-done
+		return nil
+	})
+	return nil
+}
+
+func (a *app) startJobs(context.Context) error {
+	const keepTombstones = 24 * time.Hour
+	j, st := a.cfg.Jobs, a.store
+	settle := &jobs.Settle{Gate: a.gate, Store: st, Now: st.Now, After: j.SettleAfter}
+	reconcile := &jobs.Reconcile{Gate: a.gate, Store: st, Rebuild: a.claims, Now: st.Now}
+	keys := jobs.Purge{Drop: st.PurgeIdempotencyKeys, Now: st.Now, Keep: j.KeepIdempotencyKeys}
+	tombstones := jobs.Purge{Drop: st.PurgeTombstones, Now: st.Now, Keep: keepTombstones}
+	// A gate in this process is nobody else's to look after.
+	shared := len(a.cfg.Redis.Addrs) > 0
+	runner := jobs.Start( //nolint:contextcheck // jobs end by Stop, after the last request
+		st, uuid.NewString(), a.log,
+		jobs.Job{Name: "settle", Every: j.Interval, Alone: shared, Step: settle.Step},
+		jobs.Job{Name: "reconcile", Every: j.Interval, Alone: shared, Step: reconcile.Step},
+		jobs.Job{Name: "purge-keys", Every: time.Minute, Alone: true, Step: keys.Step},
+		jobs.Job{Name: "purge-tombstones", Every: time.Hour, Alone: true, Step: tombstones.Step},
+	)
+	a.jobs = runner
+	a.onStop(func() error { runner.Stop(); return nil })
+	return nil
+}
+
+func (a *app) buildServer(context.Context) error {
+	gin.SetMode(gin.ReleaseMode)
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	measure, err := middleware.NewMetrics(registry)
+	if err != nil {
+		return err
+	}
+	routes, err := handlers.Routes(a.deps(registry, measure)) //nolint:contextcheck // each request brings its own
+	if err != nil {
+		return err
+	}
+	h := a.cfg.HTTP
+	a.server = &http.Server{
+		Handler: routes, ReadHeaderTimeout: h.ReadHeaderTimeout, ReadTimeout: h.ReadTimeout,
+		WriteTimeout: h.WriteTimeout, IdleTimeout: h.IdleTimeout,
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	return nil
+}
+
+func (a *app) deps(registry *prometheus.Registry, measure gin.HandlerFunc) handlers.Deps {
+	storeName, gateName := a.store.Name(), "gate"
+	if len(a.cfg.Redis.Addrs) > 0 {
+		gateName = "redis"
+	}
+	guard := []gin.HandlerFunc{middleware.Auth(a.auth)}
+	if l := a.cfg.Limits; l.Enabled {
+		guard = append(guard, middleware.Limits(
+			middleware.Rate{PerSecond: l.UserPerSecond, Burst: l.UserBurst},
+			middleware.Rate{PerSecond: l.KeyPerSecond, Burst: l.KeyBurst}, a.store.Now))
+	}
+	return handlers.Deps{
+		Store: a.store, Claims: a.claims, ForgetKey: a.auth.Forget,
+		CompileExpression: discount.CompileExpression,
+		Now:               a.store.Now,
+		Probes:            map[string]handlers.Probe{storeName: a.store.Ping, gateName: a.gate.Ping},
+		Metrics:           promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+		OpenAPI:           openapi, Docs: web.Docs(),
+		TrustedProxies: a.cfg.HTTP.TrustedProxies,
+		Around: []gin.HandlerFunc{
+			middleware.Begin(a.log), middleware.Access(middleware.AccessMode(a.cfg.Log.Access)), measure,
+			middleware.Recover(), middleware.BodyLimit(a.cfg.HTTP.MaxBodyBytes), middleware.Timeout(a.cfg.HTTP.RequestTimeout),
+		},
+		Guard: guard,
+	}
+}
+
+// serve runs until ctx ends, then drains: no new request, those in flight
+// answered, batches committed.
+func (a *app) serve(ctx context.Context, listener net.Listener) error {
+	failed := make(chan error, 1)
+	go func() { failed <- a.server.Serve(listener) }()
+	select {
+	case err := <-failed:
+		return errors.Join(fmt.Errorf("serve: %w", err), a.stop())
+	case <-ctx.Done():
+	}
+	a.log.InfoContext(ctx, "stopping: answering what is under way")
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.cfg.HTTP.ShutdownTimeout)
+	defer cancel()
+	err := a.server.Shutdown(drain)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("requests were cut off: %w", err), a.server.Close())
+	}
+	return errors.Join(err, a.stop())
+}
+
+func newLogger(cfg config.Log) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(strings.ToUpper(cfg.Level))); err != nil {
+		level = slog.LevelInfo
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if cfg.Format == "json" {
+		return slog.New(slog.NewJSONHandler(os.Stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(os.Stderr, options))
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"scrip/config"
+	"scrip/jobs"
+	"scrip/models"
+	"scrip/store"
+)
+
+// errInconsistent makes scrip check end with exit code 1.
+var errInconsistent = errors.New("the state is not consistent")
+
+func checkCommand(load loader) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check",
+		Short: "Say whether every invariant holds, and which rows break it",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := load()
+			if err != nil {
+				return err
+			}
+			return withStore(cmd.Context(), cfg, func(st *store.Store) error { return check(cmd, cfg, st) })
+		},
+	}
+}
+
+func check(cmd *cobra.Command, cfg config.Config, st *store.Store) error {
+	checked, broken, err := st.Check(cmd.Context())
+	if err != nil {
+		return err
+	}
+	const ours = "the gate agrees with the database"
+	if len(cfg.Redis.Addrs) > 0 {
+		differing, err := checkGate(cmd.Context(), cfg, st)
+		if err != nil {
+			return err
+		}
+		checked = append(checked, ours)
+		for _, row := range differing {
+			broken = append(broken, store.Violation{Invariant: ours, Row: row})
+		}
+	} else {
+		cmd.Println("note: the gate is in the server's own process, which compares it by itself")
+	}
+	offenders := map[string]int{}
+	for _, v := range broken {
+		offenders[v.Invariant]++
+		cmd.Printf("BROKEN  %s: %s\n", v.Invariant, v.Row)
+	}
+	for _, name := range checked {
+		if offenders[name] == 0 {
+			cmd.Printf("ok      %s\n", name)
+		}
+	}
+	if len(broken) > 0 {
+		return fmt.Errorf("%w: %d rows", errInconsistent, len(broken))
+	}
+	return nil
+}
+
+// A gate that differs is asked again: claims may be under way.
+const (
+	gateLooks = 5
+	gatePause = time.Second
+)
+
+// checkGate compares the copy of every template that was ever published.
+func checkGate(ctx context.Context, cfg config.Config, st *store.Store) (differing []string, err error) {
+	g, err := newGate(ctx, cfg, st.Now, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, g.Close()) }()
+	everything := models.Principal{Role: models.RolePlatform}
+	for page := (models.Page{Limit: 200}); ; {
+		list, err := st.Templates(ctx, everything, models.TemplateFilter{}, page)
+		if err != nil {
+			return nil, err
+		}
+		for i := range list {
+			row, err := compare(ctx, g, st, list[i].ID)
+			if err != nil {
+				return nil, err
+			}
+			if row != "" {
+				differing = append(differing, row)
+			}
+		}
+		if len(list) < page.Limit {
+			return differing, nil
+		}
+		page.Before = list[len(list)-1].ID
+	}
+}
+
+// compare describes how one template's copy differs, or says nothing.
+func compare(ctx context.Context, g filter, st *store.Store, id models.ID) (string, error) {
+	var row string
+	for range gateLooks {
+		state, _, differs, err := jobs.Drift(ctx, g, st, id)
+		if err != nil {
+			return "", err
+		}
+		if !differs && (!state.Open || state.Pending == 0) {
+			return "", nil
+		}
+		row = fmt.Sprintf("template_id=%s epoch=%d left=%d pending=%d", id, state.Epoch, state.Left, state.Pending)
+		select {
+		case <-time.After(gatePause):
+		case <-ctx.Done():
+			return "", ctx.Err()
+		}
+	}
+	return row, nil
+}

@@ -1,0 +1,121 @@
+// Package config reads what an operator may set: from config.yaml, and over it
+// from the environment. It imports nothing of Scrip's own.
+package config
+
+import (
+	"log/slog"
+	"time"
+)
+
+// Config holds every setting, checked by Load. It is read once at the start
+// and never changed.
+type Config struct {
+	HTTP    HTTP
+	DataDir string // where the embedded database lives when MySQL.DSN is empty
+	MySQL   MySQL
+	Redis   Redis
+	Auth    Auth
+	Claims  Claims
+	Limits  Limits
+	Jobs    Jobs
+	Log     Log
+}
+
+// HTTP is how the server listens, and how long it waits for whom.
+type HTTP struct {
+	Addr              string
+	ReadHeaderTimeout time.Duration
+	ReadTimeout       time.Duration
+	WriteTimeout      time.Duration
+	IdleTimeout       time.Duration
+	RequestTimeout    time.Duration // the deadline of one request's work
+	ShutdownTimeout   time.Duration
+	MaxBodyBytes      int64
+	TrustedProxies    []string // addresses and CIDR ranges; empty: none
+}
+
+// MySQL is the database that decides; with an empty DSN an embedded one does.
+type MySQL struct {
+	DSN          Secret
+	MaxOpenConns int
+	AllowUnsafe  bool
+}
+
+// Redis is the gate; without addresses it is kept in this process.
+type Redis struct {
+	Addrs    []string
+	Username string
+	Password Secret
+	DB       int
+	PoolSize int
+	Timeout  time.Duration
+}
+
+// Auth says which credentials are accepted.
+type Auth struct {
+	BootstrapKey Secret
+	JWTSecret    Secret
+	JWTIssuer    string
+	JWTAudience  string
+	JWKSURL      string
+	KeyCacheTTL  time.Duration
+}
+
+// Claims bounds the claim path.
+type Claims struct {
+	Timeout       time.Duration
+	MaxBatch      int
+	WaitingRoom   int
+	Lanes         int
+	Direct        int
+	DefinitionTTL time.Duration
+}
+
+// Limits bounds what one caller may ask for. The rates are per second, the
+// bursts are what may come at once after a pause.
+type Limits struct {
+	Enabled             bool
+	UserPerSecond       int
+	UserBurst           int
+	KeyPerSecond        int // 0: no limit
+	KeyBurst            int
+	FailedAuthPerSecond int // of one client address
+	FailedAuthBurst     int
+}
+
+// Jobs is how often the background work looks for something to do.
+type Jobs struct {
+	Interval            time.Duration
+	SettleAfter         time.Duration
+	KeepIdempotencyKeys time.Duration
+}
+
+// Log says what is written to standard error, and how.
+type Log struct {
+	Level  string // debug, info, warn, error
+	Format string // text, json
+	Access string // errors, all, off
+}
+
+// Secret is text that never shows itself: whatever prints or logs a Config
+// prints a placeholder instead. Convert it to string where it is used.
+type Secret string
+
+const hidden = "(hidden)"
+
+// String gives a placeholder, or nothing for an empty secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return hidden
+}
+
+// GoString keeps %#v from showing the secret.
+func (s Secret) GoString() string { return `"` + s.String() + `"` }
+
+// MarshalText keeps encoders from showing the secret.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// LogValue keeps slog from showing the secret.
+func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }

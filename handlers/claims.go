@@ -1,0 +1,65 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"scrip/handlers/middleware"
+	"scrip/models"
+)
+
+type claimService interface {
+	Claim(ctx context.Context, op models.Op, templateID models.ID, userID string, tags []string) (models.Coupon, error)
+	// Claimable lists what the user could claim now; for a merchant that asks,
+	// of its own templates alone.
+	Claimable(
+		ctx context.Context, actor models.Principal, userID string, tags []string, page models.Page,
+	) ([]models.Template, error)
+	TemplateChanged(ctx context.Context, t models.Template)
+}
+
+type claimBody struct {
+	TemplateID models.ID `json:"template_id"`
+	UserID     string    `json:"user_id"`
+	UserTags   []string  `json:"user_tags"`
+}
+
+func (a *api) claim(c *gin.Context) error {
+	var body claimBody
+	raw, err := bind(c, &body)
+	if err != nil {
+		return err
+	}
+	f := models.NewFaults()
+	f.Require(body.TemplateID != 0, "template_id")
+	userID, tags, err := onBehalf(f, middleware.Principal(c), body.UserID, body.UserTags)
+	if err != nil {
+		return err
+	}
+	if err := f.Err(); err != nil {
+		return err
+	}
+	return change(a, c, raw, http.StatusCreated, viewCoupon, func(ctx context.Context, op models.Op) (models.Coupon, error) {
+		return a.Claims.Claim(ctx, op, body.TemplateID, userID, tags)
+	})
+}
+
+func (a *api) listClaimable(c *gin.Context) error {
+	actor := middleware.Principal(c)
+	q := newQuery(c)
+	page := q.page(byID)
+	userID, tags, err := onBehalf(q.faults, actor, c.Query("user_id"), q.list("user_tags"))
+	if err != nil {
+		return err
+	}
+	if err := q.err(); err != nil {
+		return err
+	}
+	rows, err := a.Claims.Claimable(c.Request.Context(), actor, userID, tags, page.ask())
+	if err != nil {
+		return err
+	}
+	return answerPage(c, page, rows, func(t models.Template) models.ID { return t.ID }, viewClaimable)
+}

@@ -1,0 +1,154 @@
+package handlers
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"net/http"
+	"sync"
+
+	"github.com/gin-gonic/gin"
+
+	"scrip/handlers/middleware"
+	"scrip/models"
+)
+
+// change has do make a change on the caller's behalf, and answers with what
+// came of it. One function makes the answer and, if the request carries an
+// Idempotency-Key, the copy of it that the store keeps: a retry is answered in
+// the very same bytes.
+func change[T any](
+	a *api, c *gin.Context, raw []byte, status int, view func(T) any,
+	do func(context.Context, models.Op) (T, error),
+) error {
+	op := a.operation(c)
+	key, err := keyOf(c, raw)
+	if err != nil {
+		return err
+	}
+	if key != nil {
+		if !a.flights.begin(key.ID) {
+			return models.Refuse(models.CodeInProgress, "the first request with this Idempotency-Key is still running")
+		}
+		defer a.flights.end(key.ID)
+		key.Render = renderer(status, view, op.RequestID)
+		op.Key = key
+	}
+	result, err := do(c.Request.Context(), op)
+	if err != nil {
+		return err
+	}
+	return answer(c, status, view(result))
+}
+
+// operation says who makes a change, and when.
+func (a *api) operation(c *gin.Context) models.Op {
+	return models.Op{
+		Actor:     middleware.Principal(c),
+		RequestID: middleware.RequestID(c),
+		At:        models.Instant(a.Now()),
+	}
+}
+
+// renderer makes the Render of an IdempotencyKey: of a T or *T the answer that
+// change sends, of an error the one that the middleware sends. A result is to
+// be kept, and so is a 409: it was decided. Nothing else was ever tried.
+func renderer[T any](status int, view func(T) any, requestID string) func(any, error) (models.Replay, bool) {
+	return func(result any, err error) (models.Replay, bool) {
+		if err == nil {
+			var body []byte
+			if body, err = bodyOf(result, view); err == nil {
+				return models.Replay{Status: status, Body: body}, true
+			}
+		}
+		refused, body, _ := middleware.Render(err, requestID)
+		return models.Replay{Status: refused, Body: body}, refused == http.StatusConflict
+	}
+}
+
+func bodyOf[T any](result any, view func(T) any) ([]byte, error) {
+	switch result := result.(type) {
+	case *T:
+		return encode(view(*result))
+	case T:
+		return encode(view(result))
+	}
+	return nil, fmt.Errorf("an idempotency key was given a %T to render", result)
+}
+
+const (
+	keyHeader = "Idempotency-Key"
+	maxKeyLen = 128
+)
+
+// keyOf reads the Idempotency-Key of a POST; nil when it has none, or for any
+// other method. The key belongs to one credential and one route, and stands for
+// one path and body. A request without it costs no hashing.
+func keyOf(c *gin.Context, raw []byte) (*models.IdempotencyKey, error) {
+	values := c.Request.Header[keyHeader]
+	if len(values) == 0 || c.Request.Method != http.MethodPost {
+		return nil, nil //nolint:nilnil // no key is a proper answer
+	}
+	if len(values) > 1 || !printable(values[0]) {
+		f := models.NewFaults()
+		f.Add(keyHeader, models.CodeInvalid, "must be 1 to %d printable ASCII characters, and one key only", maxKeyLen)
+		return nil, f.Err()
+	}
+	route := c.Request.Method + " " + c.FullPath()
+	return &models.IdempotencyKey{
+		ID:   digest([]byte(middleware.Principal(c).Credential), []byte(route), []byte(values[0])),
+		Hash: digest([]byte(c.Request.URL.Path), raw),
+	}, nil
+}
+
+func printable(key string) bool {
+	for i := range len(key) {
+		if key[i] < ' ' || key[i] > '~' {
+			return false
+		}
+	}
+	return key != "" && len(key) <= maxKeyLen
+}
+
+// digest hashes the parts, each after its length: no two lists of parts hash
+// the same input.
+func digest(parts ...[]byte) (sum [sha256.Size]byte) {
+	h := sha256.New()
+	for _, part := range parts {
+		var length [8]byte
+		binary.BigEndian.PutUint64(length[:], uint64(len(part)))
+		h.Write(length[:])
+		h.Write(part)
+	}
+	h.Sum(sum[:0])
+	return sum
+}
+
+// flights knows the keys whose first request is running in this process. It
+// only spares the store the wait: between processes the store's unique key
+// decides.
+type flights struct {
+	mu      sync.Mutex
+	running map[[sha256.Size]byte]struct{}
+}
+
+func newFlights() *flights {
+	return &flights{running: make(map[[sha256.Size]byte]struct{})}
+}
+
+func (f *flights) begin(id [sha256.Size]byte) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, busy := f.running[id]; busy {
+		return false
+	}
+	f.running[id] = struct{}{}
+	return true
+}
+
+func (f *flights) end(id [sha256.Size]byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.running, id)
+}

@@ -1,0 +1,120 @@
+package handlers
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"scrip/models"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// TestGolden holds every shape of answer against the file that shows it.
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	unlimited := f.template
+	from, until := f.template.CreatedAt, f.template.CreatedAt.Add(time.Hour)
+	unlimited.Stock, unlimited.ClaimWindow, unlimited.Metadata, unlimited.MerchantID = nil, nil, nil, ""
+	unlimited.Validity = models.Validity{From: &from, Until: &until}
+	unlimited.Audience = models.Audience{Kind: models.AudienceAll}
+	unlimited.RemindBeforeDays = []int{3, 1}
+	every := f.rule
+	every.Name = "5 < 6 & more"
+	every.Effect.Every = &models.Every{Spend: 5000}
+	every.Scope = models.Scope{SKUs: []string{"a"}}
+	every.Conditions = models.Conditions{MinAmount: 1, FirstOrder: true, TimeOfDay: &models.TimeOfDay{From: "09:00", Until: "17:00"}}
+	stats, _ := f.TemplateStats(t.Context(), platform(), 21, from)
+	entry := models.AuditEntry{
+		ID: 51, At: from, Actor: "key:2", Role: models.RoleMerchant, MerchantID: "m1", Action: "template.stock",
+		Resource: "template", ResourceID: 21, RequestID: "r-1", Detail: map[string]any{"stock": 15, "add": 5},
+	}
+	key := models.APIKey{ID: 41, Role: models.RoleMerchant, MerchantID: "m1", Name: "till", CreatedAt: from}
+	for name, view := range map[string]any{
+		"rule":               viewRule(f.rule),
+		"rule_every":         viewRule(every),
+		"template":           viewTemplate(f.template),
+		"template_unlimited": viewTemplate(unlimited),
+		"template_claimable": viewClaimable(f.template),
+		"stats":              stats,
+		"coupon":             viewCoupon(f.coupon),
+		"api_key":            viewAPIKey(key),
+		"api_key_new":        viewNewAPIKey("sk_secret")(key),
+		"audit":              viewAudit(entry),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			raw, err := encode(view)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got bytes.Buffer
+			if err := json.Indent(&got, raw, "", "  "); err != nil {
+				t.Fatal(err)
+			}
+			got.WriteByte('\n')
+			file := filepath.Join("testdata", name+".json")
+			if *update {
+				if err := os.WriteFile(file, got.Bytes(), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got.String()); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestStampHasAlwaysThreeDigits(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"2026-01-02T03:04:05Z":                "2026-01-02T03:04:05.000Z",
+		"2026-01-02T03:04:05.1Z":              "2026-01-02T03:04:05.100Z",
+		"2026-01-02T03:04:05.9999Z":           "2026-01-02T03:04:05.999Z",
+		"2026-01-02T03:04:05.123456789+09:00": "2026-01-01T18:04:05.123Z",
+	} {
+		at, err := time.Parse(time.RFC3339Nano, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := stamp(at).MarshalText(); string(got) != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
+		}
+	}
+}
+
+// TestTemplateBodyKnowsEveryField is why a field added to the models' spec
+// cannot be lost in a PATCH: what the spec is written as, the body must read.
+func TestTemplateBodyKnowsEveryField(t *testing.T) {
+	t.Parallel()
+	spec := newFake().template.TemplateSpec
+	spec.RemindBeforeDays = []int{1}
+	spec.Normalize()
+	text, err := json.Marshal(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var body templateBody
+	if err := decode(text, &body); err != nil {
+		t.Fatal(err)
+	}
+	got, err := body.spec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(spec, got); diff != "" {
+		t.Error(diff)
+	}
+}

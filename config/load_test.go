@@ -253,6 +253,26 @@ func TestEmptyValueInFileIsTheDefault(t *testing.T) {
 	}
 }
 
+func TestFileInTheWorkingDirectory(t *testing.T) {
+	path := write(t, "data_dir: \"elsewhere\"\n")
+	t.Chdir(filepath.Dir(path))
+	if got := loaded(t, "")["data_dir"]; got != "./data" {
+		t.Errorf("a file of another name was read: %q", got)
+	}
+	if err := os.Rename(path, DefaultFile); err != nil {
+		t.Fatal(err)
+	}
+	if got := loaded(t, "")["data_dir"]; got != "elsewhere" {
+		t.Errorf("the file was not read: %q", got)
+	}
+	if err := os.WriteFile(DefaultFile, []byte("http: ["), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load("", nil); err == nil {
+		t.Error("a broken file was passed over")
+	}
+}
+
 func TestNamedFileMustExist(t *testing.T) {
 	t.Parallel()
 	_, err := Load(filepath.Join(t.TempDir(), "absent.yaml"), nil)
@@ -323,6 +343,8 @@ func TestRefusedValues(t *testing.T) {
 		"auth.key_cache_ttl":         {"3001ms"},
 		"claims.definition_ttl":      {"2001ms"},
 		"jobs.keep_idempotency_keys": {"23h59m59s"},
+		"jobs.settle_after":          {"soon"},
+		"http.write_timeout":         {"soon"},
 		"log.access":                 {"some", "All"},
 	}
 	for _, k := range keysOf(new(Config)) {

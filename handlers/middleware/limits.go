@@ -122,15 +122,10 @@ func (b *buckets) bucket(caller string, now time.Time) *rate.Limiter {
 }
 
 func (b *buckets) turn(now time.Time) {
-	age := now.Sub(b.turned)
-	if age < b.refill && len(b.young) < maxCallers {
+	if now.Sub(b.turned) < b.refill && len(b.young) < maxCallers {
 		return
 	}
-	b.old, b.young = b.young, map[string]*rate.Limiter{}
-	if age >= 2*b.refill {
-		b.old = b.young // both are idle for long enough
-	}
-	b.turned = now
+	b.old, b.young, b.turned = b.young, map[string]*rate.Limiter{}, now
 }
 
 // refuse answers 429, with the fields of draft-ietf-httpapi-ratelimit-headers:

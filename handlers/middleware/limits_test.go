@@ -104,12 +104,12 @@ func TestNoLimits(t *testing.T) {
 func TestForgettingChangesNoVerdict(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
-		r := Rate{PerSecond: rapid.IntRange(1, 5).Draw(rt, "rate"), Burst: rapid.IntRange(1, 10).Draw(rt, "burst")}
+		r := Rate{PerSecond: rapid.IntRange(1, 3).Draw(rt, "rate"), Burst: rapid.IntRange(1, 6).Draw(rt, "burst")}
 		clock := newHandClock()
 		b := newBuckets("x", r, clock.now)
 		model := map[string]*rate.Limiter{}
 		for range rapid.IntRange(1, 100).Draw(rt, "steps") {
-			clock.advance(time.Duration(rapid.IntRange(0, 5000).Draw(rt, "ms")) * time.Millisecond)
+			clock.advance(time.Duration(rapid.IntRange(0, 800).Draw(rt, "ms")) * time.Millisecond)
 			who := strconv.Itoa(rapid.IntRange(0, 3).Draw(rt, "caller"))
 			if model[who] == nil {
 				model[who] = rate.NewLimiter(rate.Limit(r.PerSecond), r.Burst)

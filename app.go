@@ -159,6 +159,9 @@ func (a *app) startAuth(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if secret != "" && len(secret) < secretBytes {
+		a.log.WarnContext(ctx, "auth.jwt_secret is shorter than HS256 asks for: it could be guessed", "bytes", len(secret), "want", secretBytes)
+	}
 	l := a.cfg.Limits
 	failures := middleware.Rate{PerSecond: l.FailedAuthPerSecond, Burst: l.FailedAuthBurst}
 	if !l.Enabled {

@@ -317,7 +317,6 @@ claims: {lanes: [1]}
 		`mysql.dsn = "(hidden)": must be empty or user:password@tcp(host:port)/database`,
 		`redis.password = "(hidden)": must be text, in quotes`,
 		`redis.db = "99999": must be a whole number from 0 to 1023`,
-		`auth.jwt_secret = "(hidden)": must be empty or at least 32 bytes`,
 		`claims.lanes = "[1]": must be a whole number from 1 to 64`,
 	}
 	lines := strings.Split(err.Error(), "\n  ")
@@ -338,7 +337,6 @@ func TestRefusedValues(t *testing.T) {
 		"mysql.allow_unsafe":         {"1", "yes", "TRUE"},
 		"redis.addrs":                {"h", "h:1,g"},
 		"auth.bootstrap_key":         {"boot", "sk_", "sk_a b", "sk_é", "sk_" + strings.Repeat("a", 201)},
-		"auth.jwt_secret":            {strings.Repeat("x", 31)},
 		"auth.jwks_url":              {"http://h/x", "https://", "file://host/x", "file://", "ftp://x", "https://a b"},
 		"auth.key_cache_ttl":         {"3001ms"},
 		"claims.definition_ttl":      {"2001ms"},
@@ -395,7 +393,7 @@ func TestValidateSeesWhatLoadSees(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Errorf("the defaults: %v", err)
 	}
-	c.Claims.Lanes, c.Auth.JWTSecret = 0, "hunter2"
+	c.Claims.Lanes, c.MySQL.DSN = 0, "hunter2"
 	err = c.Validate()
 	if err == nil || strings.Count(err.Error(), "\n") != 2 || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("got %v", err)

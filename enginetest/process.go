@@ -71,7 +71,7 @@ type engine struct {
 type plan struct {
 	program string
 	args    func(port int, dir string) []string
-	env     func(port int, dir string) []string             // nil: this process's own
+	env     func(port int, dir string) []string                     // nil: this process's own
 	prepare func(ctx context.Context, root *root, dir string) error // fills the new folder
 	probe   func(ctx context.Context, e *engine) error
 }

@@ -116,7 +116,7 @@ func (c *counters) finishOne(outcome *models.GateOutcome) (changed bool) {
 	return waiting
 }
 
-func limited(units int64) bool { return units <= unlimitedFrom }
+func limited(units int64) bool { return units <= mostUnits }
 
 // give changes what is left, where there is a stock.
 func (c *counters) give(units int64) {

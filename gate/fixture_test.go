@@ -2,6 +2,7 @@ package gate_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -143,6 +144,11 @@ func (f *fixture) wantCold() {
 	f.wantAnswers(f.reserve("whoever"), cold)
 	if state := f.state(); state != (models.GateState{Moves: state.Moves}) {
 		f.Errorf("not cold: %+v", state)
+	}
+	pending, err := f.gate.Pending(f.Context(), f.id, f.clock.now().Add(time.Hour), 10)
+	f.must(err)
+	if len(pending) > 0 {
+		f.Errorf("pending in a cold copy: %v", pending)
 	}
 }
 

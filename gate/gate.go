@@ -48,8 +48,8 @@ var ErrAway = errors.New("the gate is away")
 // Lua's unpack takes a few thousand values at most.
 const maxBatch = 1000
 
-// unlimitedFrom: a template has a stock only if no more than this is left.
-const unlimitedFrom = int64(1) << 51
+// mostUnits is more than any stock. What is above it stands for no limit.
+const mostUnits = int64(1) << 51
 
 // batch is what one script call judges: requests of one epoch of one template.
 type batch struct {

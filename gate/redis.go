@@ -180,13 +180,14 @@ func (r *Redis) checkNode(ctx context.Context, node *redis.Client) error {
 		return fmt.Errorf("gate: Redis at %s has %s %q: only %q keeps the counters whole", addr, policy, settings[policy], want)
 	}
 	id, err := node.Eval(ctx, newScript(checkLua).text, nil).Text()
-	if err != nil {
+	var refused redis.Error
+	switch {
+	case errors.As(err, &refused):
 		return fmt.Errorf("gate: Redis at %s does not run our scripts: %w", addr, err)
-	}
-	if id == "" {
+	case err == nil && id == "":
 		return fmt.Errorf("gate: Redis at %s has no master_replid in INFO replication: a failover would go unnoticed", addr)
 	}
-	return nil
+	return away("check "+addr, err)
 }
 
 // over reports whether the caller's own time is up. The connection's deadline,

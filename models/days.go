@@ -33,26 +33,21 @@ func LoadZone(name string) (*time.Location, error) {
 // (Samoa, 30 December 2011) begins where the next one does.
 func FirstInstant(t time.Time, zone *time.Location, days int) time.Time {
 	year, month, day := t.In(zone).Date()
-	for ; ; days++ {
-		// The date as if the zone were UTC; each of the zone's offsets in force
-		// around it then tells when the date begins under that offset.
-		midnight := time.Date(year, month, day+days, 0, 0, 0, 0, time.UTC)
-		for probe := midnight.Add(-26 * time.Hour); probe.Before(midnight.Add(50 * time.Hour)); {
-			_, offset := probe.In(zone).Zone()
-			start, end := probe.In(zone).ZoneBounds()
-			begins := midnight.Add(-time.Duration(offset) * time.Second)
-			ends := begins.Add(24 * time.Hour)
-			if !start.IsZero() && begins.Before(start) {
-				begins = start
-			}
-			if begins.Before(ends) && (end.IsZero() || begins.Before(end)) {
-				return begins.UTC()
-			}
-			if end.IsZero() {
-				break
-			}
-			probe = end
+	// The date as if the zone were UTC, and a start that is before it in any
+	// zone. Under each offset in force from there on, the date has come once the
+	// offset's midnight has, or with the offset itself if that is later.
+	midnight := time.Date(year, month, day+days, 0, 0, 0, 0, time.UTC)
+	for probe := midnight.Add(-26 * time.Hour); ; {
+		_, offset := probe.In(zone).Zone()
+		start, end := probe.In(zone).ZoneBounds()
+		begins := midnight.Add(-time.Duration(offset) * time.Second)
+		if begins.Before(start) {
+			begins = start
 		}
+		if end.IsZero() || begins.Before(end) {
+			return begins.UTC()
+		}
+		probe = end
 	}
 }
 

@@ -270,30 +270,30 @@ func TestLoadZone(t *testing.T) {
 			t.Errorf("%q: got %v, %v", name, zone, err)
 		}
 	}
-	for name, why := range map[string]string{
-		"":                    "nothing",
-		"Local":               "the machine's",
-		"localtime":           "the machine's, by the name of a file",
-		"posixrules":          "the machine's",
-		"posix/Europe/Berlin": "not on every machine",
-		"right/Europe/Berlin": "counts leap seconds",
-		"Europe//Berlin":      "another way to write a path, as long as one likes",
-		"Europe/./Berlin":     "another way to write a path",
-		"./UTC":               "another way to write a path",
-		"Europe/Berlin/":      "another way to write a path",
-		"Europe":              "a folder",
-		"../zoneinfo/UTC":     "a way out",
-		"Europe/../UTC":       "a way around",
-		"/etc/localtime":      "a file",
-		"zone.tab":            "no zone",
-		"Moon/Tycho":          "no zone yet",
-		"Europe/Berlin\x00":   "no name",
-		" Europe/Berlin":      "a space",
-		"+02:00":              "an offset",
-		"Mitteleuropa/Sommer": "made up",
+	for _, tc := range []struct{ name, why string }{
+		{"", "nothing"},
+		{"Local", "the machine's"},
+		{"localtime", "the machine's, by the name of a file"},
+		{"posixrules", "the machine's"},
+		{"posix/Europe/Berlin", "not on every machine"},
+		{"right/Europe/Berlin", "counts leap seconds"},
+		{"Europe//Berlin", "another way to write a path, as long as one likes"},
+		{"Europe/./Berlin", "another way to write a path"},
+		{"./UTC", "another way to write a path"},
+		{"Europe/Berlin/", "another way to write a path"},
+		{"Europe", "a folder"},
+		{"../zoneinfo/UTC", "a way out"},
+		{"Europe/../UTC", "a way around"},
+		{"/etc/localtime", "a file"},
+		{"zone.tab", "no zone"},
+		{"Moon/Tycho", "no zone yet"},
+		{"Europe/Berlin\x00", "no name"},
+		{" Europe/Berlin", "a space"},
+		{"+02:00", "an offset"},
+		{"Mitteleuropa/Sommer", "made up"},
 	} {
-		if zone, err := models.LoadZone(name); err == nil {
-			t.Errorf("%q (%s) was taken as %v", name, why, zone)
+		if zone, err := models.LoadZone(tc.name); err == nil {
+			t.Errorf("%q (%s) was taken as %v", tc.name, tc.why, zone)
 		}
 	}
 }

@@ -19,7 +19,7 @@ type AuthOptions struct {
 	Keys   keyLookup     // where API keys are looked up; must be safe for concurrent use
 	KeyTTL time.Duration // how long its word is believed
 
-	Secret   string // of HS256 tokens, at least 32 bytes; empty: none are accepted
+	Secret   string // of HS256 tokens, which should have 32 bytes (RFC 7518, 3.2); empty: none are accepted
 	JWKS     string // https URL, file URL or path of the keys of other tokens; empty: none are accepted
 	Issuer   string // empty: not checked
 	Audience string // empty: not checked
@@ -41,7 +41,7 @@ type Authenticator struct {
 	log      *slog.Logger
 }
 
-// NewAuthenticator fails if the secret is too short, or the JWKS is neither
+// NewAuthenticator fails if the JWKS is neither
 // an https URL nor a file that can be read. It does not wait for a server.
 func NewAuthenticator(ctx context.Context, o AuthOptions) (*Authenticator, error) {
 	a := &Authenticator{

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -94,9 +96,6 @@ func TestKeysThatCannotBe(t *testing.T) {
 		if _, err := NewAuthenticator(t.Context(), AuthOptions{JWKS: url, Now: time.Now}); err == nil {
 			t.Errorf("%s: accepted", url)
 		}
-	}
-	if _, err := NewAuthenticator(t.Context(), AuthOptions{Secret: "short", Now: time.Now}); err == nil {
-		t.Error("a short secret: accepted")
 	}
 }
 
@@ -213,7 +212,9 @@ func TestServerThatIsNotToBeTrusted(t *testing.T) {
 			_, _ = w.Write(set)
 		},
 	} {
-		server := httptest.NewTLSServer(answer)
+		server := httptest.NewUnstartedServer(answer)
+		server.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes fail here, as they should
+		server.StartTLS()
 		keys, err := newKeySet(t.Context(), server.URL, server.Client(), time.Now)
 		if err != nil {
 			t.Fatal(err)

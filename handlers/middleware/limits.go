@@ -81,7 +81,7 @@ func (b *buckets) take(caller string) (wait time.Duration) {
 	if bucket.AllowN(now, 1) {
 		return 0
 	}
-	return b.waitFor(bucket, now)
+	return max(1, b.waitFor(bucket, now))
 }
 
 // peek tells what take would, and uses up nothing.
@@ -96,15 +96,17 @@ func (b *buckets) peek(caller string) (wait time.Duration) {
 		bucket = b.old[caller]
 	}
 	b.mu.Unlock()
-	if bucket == nil || bucket.TokensAt(now) >= 1 {
+	if bucket == nil {
 		return 0
 	}
 	return b.waitFor(bucket, now)
 }
 
+// waitFor cuts to the nanosecond as the limiter does itself: a token that lacks
+// less than that, by the rounding of its sums, is there.
 func (b *buckets) waitFor(bucket *rate.Limiter, now time.Time) time.Duration {
-	missing := 1 - bucket.TokensAt(now)
-	return max(1, time.Duration(missing/float64(b.rate.PerSecond)*float64(time.Second)))
+	missing := max(0, 1-bucket.TokensAt(now))
+	return time.Duration(missing / float64(b.rate.PerSecond) * float64(time.Second))
 }
 
 func (b *buckets) bucket(caller string, now time.Time) *rate.Limiter {

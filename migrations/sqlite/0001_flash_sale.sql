@@ -77,7 +77,6 @@ CREATE TABLE coupons (
 ) STRICT;
 CREATE UNIQUE INDEX coupons_of_user ON coupons (user_id, template_id, user_seq);
 CREATE UNIQUE INDEX coupons_in_order ON coupons (template_id, issue_no);
-CREATE INDEX coupons_by_code ON coupons (code);
 
 CREATE TABLE claim_tombstones (
     claim_id    INTEGER NOT NULL PRIMARY KEY,

@@ -5,7 +5,7 @@ GO ?= go
 LINTER = $(GO) tool -modfile=tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt bench engines
+.PHONY: help run test lint fmt bench faults generate engines
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +27,17 @@ fmt: ## rewrite all files as lint wants them formatted
 	$(LINTER) fmt
 
 bench: engines ## run the benchmarks, and no tests
-	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -run '^$$' -bench . -benchmem ./...
+	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v e2e/cost)
+	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -run '^$$' -bench . -benchtime 5x -v ./e2e/cost
+
+# How often each fault is made; the sale goes on while it happens.
+SEEDS ?= 10
+
+faults: engines ## kill servers and Redis in the middle of sales, SEEDS times each, and demand the proof
+	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -run LosesNothing -count $(SEEDS) -timeout 1h -v ./e2e
+
+generate: ## rewrite what is made from the code: the golden answers of the handlers' tests
+	$(GO) generate ./...
 
 engines: ## install what the tests need beside Go, if it is missing (Debian, Ubuntu)
 	@scripts/engines.sh

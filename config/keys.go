@@ -87,18 +87,18 @@ func authKeys(c *Config) []key {
 		// A deleted key must be dead everywhere within 3 s.
 		span("auth.key_cache_ttl", &c.Auth.KeyCacheTTL, "2s", 0, 3*time.Second),
 		flag("limits.enabled", &c.Limits.Enabled, "true"),
-		number("limits.user_per_second", &c.Limits.UserPerSecond, "20", 1, 1_000_000),
-		number("limits.user_burst", &c.Limits.UserBurst, "40", 1, 1_000_000),
+		number("limits.user_per_second", &c.Limits.UserPerSecond, "100", 1, 1_000_000),
+		number("limits.user_burst", &c.Limits.UserBurst, "200", 1, 1_000_000),
 		number("limits.key_per_second", &c.Limits.KeyPerSecond, "0", 0, 1_000_000),
 		number("limits.key_burst", &c.Limits.KeyBurst, "100", 1, 1_000_000),
-		number("limits.failed_auth_per_second", &c.Limits.FailedAuthPerSecond, "5", 1, 1_000_000),
-		number("limits.failed_auth_burst", &c.Limits.FailedAuthBurst, "20", 1, 1_000_000),
+		number("limits.failed_auth_per_second", &c.Limits.FailedAuthPerSecond, "20", 1, 1_000_000),
+		number("limits.failed_auth_burst", &c.Limits.FailedAuthBurst, "200", 1, 1_000_000),
 	}
 }
 
 func workKeys(c *Config) []key {
 	return []key{
-		span("claims.timeout", &c.Claims.Timeout, "500ms", 10*time.Millisecond, time.Minute),
+		span("claims.timeout", &c.Claims.Timeout, "2s", 10*time.Millisecond, time.Minute),
 		number("claims.max_batch", &c.Claims.MaxBatch, "512", 1, 10_000),
 		number("claims.waiting_room", &c.Claims.WaitingRoom, "8192", 1, 1_000_000),
 		number("claims.lanes", &c.Claims.Lanes, "2", 1, 64),

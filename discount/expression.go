@@ -1,3 +1,5 @@
+// Package discount is the arithmetic of a checkout; so far, the expressions that
+// a rule may ask for.
 package discount
 
 import (

@@ -1,8 +1,10 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -99,8 +101,10 @@ func TestBadInputNamesTheField(t *testing.T) {
 		"misspelt":   {post("/rules", platformKey, object{"nme": "x"}), 422, "unknown_field", "nme"},
 		"deep":       {post("/rules", platformKey, object{"name": "x", "kind": "amount_off", "effect": object{"amount_off": 0, "currency": "USD"}}), 422, "", "effect.amount_off"},
 		"wrong kind": {post("/rules", platformKey, object{"name": "x", "kind": "free_item", "effect": object{"price": 1, "sku": "a", "quantity": 1}}), 422, "unknown_field", "effect.price"},
-		"expression": {post("/rules", platformKey, object{"name": "x", "kind": "percent_off", "effect": object{"percent_off_bp": 1},
-			"conditions": object{"expression": "1 +"}}), 422, "", "conditions.expression"},
+		"expression": {post("/rules", platformKey, object{
+			"name": "x", "kind": "percent_off", "effect": object{"percent_off_bp": 1},
+			"conditions": object{"expression": "1 +"},
+		}), 422, "", "conditions.expression"},
 		"float":   {post("/claims", platformKey, object{"template_id": 1.5, "user_id": "a"}), 422, "", "template_id"},
 		"no user": {post("/claims", platformKey, object{"template_id": "1"}), 422, "", "user_id"},
 		"limit":   {get("/rules?limit=0", platformKey), 422, "", "limit"},
@@ -141,12 +145,20 @@ func TestListsComeInPages(t *testing.T) {
 		var seen []string
 		for path, more := "/templates/"+id+"/coupons?limit=3", true; more; {
 			page := s.want(t, http.StatusOK, "", get(path, platformKey))
-			for _, row := range page.body["data"].([]any) {
-				seen = append(seen, fmt.Sprint(row.(object)["issue_no"]))
+			var list struct {
+				Data []struct {
+					IssueNo int `json:"issue_no"`
+				} `json:"data"`
+				NextCursor string `json:"next_cursor"`
 			}
-			var cursor string
-			cursor, more = page.body["next_cursor"].(string)
-			path = "/templates/" + id + "/coupons?limit=3&cursor=" + cursor
+			if err := json.Unmarshal([]byte(page.text), &list); err != nil {
+				t.Fatal(err)
+			}
+			for _, row := range list.Data {
+				seen = append(seen, strconv.Itoa(row.IssueNo))
+			}
+			more = list.NextCursor != ""
+			path = "/templates/" + id + "/coupons?limit=3&cursor=" + list.NextCursor
 		}
 		if strings.Join(seen, " ") != "7 6 5 4 3 2 1" {
 			t.Errorf("got %v", seen)

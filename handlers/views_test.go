@@ -14,6 +14,7 @@ import (
 	"scrip/models"
 )
 
+//go:generate go test -run TestGolden . -update
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // TestGolden holds every shape of answer against the file that shows it.

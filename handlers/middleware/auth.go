@@ -59,8 +59,8 @@ func NewAuthenticator(ctx context.Context, o AuthOptions) (*Authenticator, error
 			return nil, err
 		}
 	}
-	a.tokens, err = newTokens(&o, a.keySet)
-	return a, err
+	a.tokens = newTokens(&o, a.keySet)
+	return a, nil
 }
 
 // Run keeps the keys of the JWKS up to date until the context ends; without a

@@ -253,10 +253,7 @@ func TestUsersShareARead(t *testing.T) {
 				return nil, ctx.Err()
 			}
 		}
-		v, err := newTokens(&AuthOptions{Now: clock.now}, keys)
-		if err != nil {
-			t.Fatal(err)
-		}
+		v := newTokens(&AuthOptions{Now: clock.now}, keys)
 		token := signed(t, jwt.SigningMethodES256, s.p256, claimsAt(clock.now()), kid("k"))
 		impatient, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
@@ -338,10 +335,7 @@ func TestReadThatPanics(t *testing.T) {
 	clock := newHandClock()
 	keys := fixedSet(t, nil, clock.now)
 	keys.read = func(context.Context) ([]byte, error) { panic("bad key") }
-	v, err := newTokens(&AuthOptions{Now: clock.now}, keys)
-	if err != nil {
-		t.Fatal(err)
-	}
+	v := newTokens(&AuthOptions{Now: clock.now}, keys)
 	token := signed(t, jwt.SigningMethodES256, testSigners().p256, claimsAt(clock.now()), kid("k"))
 	if _, err := v.principal(t.Context(), token); !models.IsCode(err, models.CodeBusy) {
 		t.Errorf("got %v", err)

@@ -39,7 +39,7 @@ type tokens struct {
 	parser *jwt.Parser
 }
 
-func newTokens(o *AuthOptions, keys *keySet) (*tokens, error) {
+func newTokens(o *AuthOptions, keys *keySet) *tokens {
 	var methods []string
 	if o.Secret != "" {
 		methods = append(methods, algHS256)
@@ -57,7 +57,7 @@ func newTokens(o *AuthOptions, keys *keySet) (*tokens, error) {
 	if o.Audience != "" {
 		options = append(options, jwt.WithAudience(o.Audience))
 	}
-	return &tokens{secret: []byte(o.Secret), keys: keys, parser: jwt.NewParser(options...)}, nil
+	return &tokens{secret: []byte(o.Secret), keys: keys, parser: jwt.NewParser(options...)}
 }
 
 // principal verifies a token and tells whose it is.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -20,12 +21,20 @@ func LoadZone(name string) (*time.Location, error) {
 	if path.Clean(name) != name { // "" too
 		return nil, fmt.Errorf("%q is not an IANA time zone", name)
 	}
+	if known, ok := zones.Load(name); ok {
+		return known.(*time.Location), nil //nolint:forcetypeassert // we store nothing else
+	}
 	zone, err := time.LoadLocation(name)
 	if err != nil {
 		return nil, fmt.Errorf("load time zone: %w", err)
 	}
+	zones.Store(name, zone)
 	return zone, nil
 }
+
+// zones keeps what was loaded: each time anew is a file read and parsed. There
+// are some 600 names.
+var zones sync.Map //nolint:gochecknoglobals // it never forgets and never changes its mind
 
 // FirstInstant returns the first moment of the local date that lies days after
 // the date of t in zone. Where the clocks skip midnight the day begins later;

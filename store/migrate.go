@@ -41,12 +41,14 @@ func (s *Store) migrate(ctx context.Context) (int, error) {
 	if pending, err := provider.HasPending(ctx); err == nil && !pending {
 		return 0, nil
 	}
-	unlock, err := s.alone(ctx)
-	if err != nil {
-		return 0, err
+	var steps []*goose.MigrationResult
+	up := func(ctx context.Context) (err error) {
+		steps, err = provider.Up(ctx)
+		return err
 	}
-	defer unlock()
-	steps, err := provider.Up(ctx)
+	// On SQLite goose has no lock. Whoever comes second fails on what the first
+	// one made, rolls back, and finds it done the next time.
+	err = patiently(ctx, up, func(error) bool { return s.dialect.name == "sqlite" })
 	if err != nil {
 		return 0, fmt.Errorf("migrations: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/callbacks"
@@ -29,7 +30,7 @@ func openSQLite(ctx context.Context, opts Options) (*sql.DB, dialect, error) {
 	// immediate: a transaction takes the write lock when it begins, so that it
 	// can never fail half way for want of it.
 	params := url.Values{
-		"_pragma": {"journal_mode(WAL)", "busy_timeout(10000)", "synchronous(FULL)", "foreign_keys(1)"},
+		"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"},
 		"_txlock": {"immediate"},
 	}
 	path := filepath.Join(opts.DataDir, FileName)
@@ -39,10 +40,30 @@ func openSQLite(ctx context.Context, opts Options) (*sql.DB, dialect, error) {
 	}
 	pool.SetMaxOpenConns(opts.MaxOpenConns)
 	pool.SetMaxIdleConns(opts.MaxOpenConns)
-	if err := pool.PingContext(ctx); err != nil {
+	// Whoever else opens a new file is switching it to WAL, for which SQLite
+	// does not wait.
+	err = patiently(ctx, pool.PingContext, func(err error) bool { return isSQLite(err, sqlite3.SQLITE_BUSY) })
+	if err != nil {
 		return nil, dialect{}, errors.Join(fmt.Errorf("open %s: %w", path, err), pool.Close())
 	}
 	return pool, sqliteDialect(), nil
+}
+
+// patiently tries again, a few times, while somebody else on the same file is in
+// the way.
+func patiently(ctx context.Context, try func(context.Context) error, inTheWay func(error) bool) error {
+	const tries, pause = 25, 200 * time.Millisecond
+	for n := 1; ; n++ {
+		err := try(ctx)
+		if err == nil || n == tries || !inTheWay(err) {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 func sqliteDialect() dialect {

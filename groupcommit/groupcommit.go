@@ -44,16 +44,26 @@ type Run[Q, A any] func(ctx context.Context, batch []Q) ([]A, error)
 type Committer[Q, A any] struct {
 	cfg     Config
 	run     Run[Q, A]
-	lanes   []chan *call[Q, A]
-	waiting atomic.Int64
-	stop    chan struct{}
-	stopped sync.Once
+	lanes   []*lane[Q, A]
+	waiting atomic.Int64 // requests that no batch has taken yet
 	running sync.WaitGroup
+}
+
+// lane is a queue and whoever serves it. It is a slice under a mutex and not a
+// channel: taking a whole batch is one lock, and a caller is woken once, with
+// its answer.
+type lane[Q, A any] struct {
+	mu     sync.Mutex
+	queue  []*call[Q, A]
+	idle   bool // the server sleeps until it is woken
+	closed bool
+	wake   chan struct{}
 }
 
 type call[Q, A any] struct {
 	ctx     context.Context //nolint:containedctx // a request's deadline travels with it into the batch
 	request Q
+	taken   atomic.Bool     // by a batch, or back by its caller: whoever sets it first
 	answer  chan outcome[A] // buffered: an abandoned caller must not hold up the batch
 }
 
@@ -64,14 +74,11 @@ type outcome[A any] struct {
 
 // New starts a Committer. Close ends it.
 func New[Q, A any](cfg Config, run Run[Q, A]) *Committer[Q, A] {
-	c := &Committer[Q, A]{
-		cfg: cfg, run: run,
-		lanes: make([]chan *call[Q, A], max(1, cfg.Lanes)),
-		stop:  make(chan struct{}),
-	}
+	c := &Committer[Q, A]{cfg: cfg, run: run, lanes: make([]*lane[Q, A], max(1, cfg.Lanes))}
 	for i := range c.lanes {
-		c.lanes[i] = make(chan *call[Q, A])
-		c.running.Go(func() { c.serve(c.lanes[i]) })
+		l := &lane[Q, A]{wake: make(chan struct{}, 1)}
+		c.lanes[i] = l
+		c.running.Go(func() { c.serve(l) })
 	}
 	return c
 }
@@ -81,92 +88,110 @@ func New[Q, A any](cfg Config, run Run[Q, A]) *Committer[Q, A] {
 // contend with one another in the database.
 func (c *Committer[Q, A]) Submit(ctx context.Context, key int64, request Q) (A, error) {
 	var none A
+	if ctx.Err() != nil {
+		return none, ErrBusy
+	}
 	if c.waiting.Add(1) > int64(c.cfg.WaitingRoom) {
 		c.waiting.Add(-1)
 		return none, ErrBusy
 	}
 	own := &call[Q, A]{ctx: ctx, request: request, answer: make(chan outcome[A], 1)}
-	err := c.handOver(own, c.laneOf(key))
-	c.waiting.Add(-1)
-	if err != nil {
-		return none, err
+	if !c.laneOf(key).join(own) {
+		c.waiting.Add(-1)
+		return none, ErrClosed
 	}
 	select {
 	case got := <-own.answer:
 		return got.answer, got.err
 	case <-ctx.Done():
-		return none, ErrAbandoned
+		if own.taken.Swap(true) {
+			return none, ErrAbandoned
+		}
+		c.waiting.Add(-1)
+		return none, ErrBusy
 	}
 }
 
-func (c *Committer[Q, A]) laneOf(key int64) chan<- *call[Q, A] {
+func (c *Committer[Q, A]) laneOf(key int64) *lane[Q, A] {
 	n := int64(len(c.lanes))
 	return c.lanes[(key%n+n)%n]
 }
 
-func (c *Committer[Q, A]) handOver(own *call[Q, A], lane chan<- *call[Q, A]) error {
-	select {
-	case <-c.stop:
-		return ErrClosed
-	default:
+// join puts a call at the end of the queue; false once the lane is closed.
+func (l *lane[Q, A]) join(own *call[Q, A]) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
 	}
-	select {
-	case lane <- own:
-		return nil
-	case <-own.ctx.Done():
-		return ErrBusy
-	case <-c.stop:
-		return ErrClosed
+	l.queue = append(l.queue, own)
+	l.rouse()
+	return true
+}
+
+func (l *lane[Q, A]) rouse() {
+	if l.idle {
+		l.idle = false
+		l.wake <- struct{}{} // never blocks: nobody else wakes it until it sleeps again
 	}
+}
+
+// take moves up to most calls into batch. Without any it says whether the lane
+// is closed; if not, the server has to sleep until it is woken.
+func (l *lane[Q, A]) take(batch []*call[Q, A], most int) (_ []*call[Q, A], closed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := min(len(l.queue), most)
+	batch = append(batch, l.queue[:n]...)
+	rest := copy(l.queue, l.queue[n:])
+	clear(l.queue[rest:])
+	l.queue = l.queue[:rest]
+	l.idle = n == 0 && !l.closed
+	return batch, l.closed
 }
 
 // Close refuses new requests, answers all that were handed over, and returns
 // when the last batch is done.
 func (c *Committer[Q, A]) Close() {
-	c.stopped.Do(func() { close(c.stop) })
+	for _, l := range c.lanes {
+		l.mu.Lock()
+		l.closed = true
+		l.rouse()
+		l.mu.Unlock()
+	}
 	c.running.Wait()
 }
 
-func (c *Committer[Q, A]) serve(lane <-chan *call[Q, A]) {
-	batch := make([]*call[Q, A], 0, c.cfg.MaxBatch)
+func (c *Committer[Q, A]) serve(l *lane[Q, A]) {
+	var batch []*call[Q, A]
 	for {
-		select {
-		case first := <-lane:
-			batch = c.gather(append(batch[:0], first), lane)
+		var closed bool
+		batch, closed = l.take(batch[:0], c.cfg.MaxBatch)
+		switch {
+		case len(batch) > 0:
 			c.commit(batch)
 			clear(batch) // or a quiet lane would keep its last requests alive
-		case <-c.stop:
+		case closed:
 			return
-		}
-	}
-}
-
-// gather takes everyone who stands waiting, without waiting for anyone.
-func (c *Committer[Q, A]) gather(batch []*call[Q, A], lane <-chan *call[Q, A]) []*call[Q, A] {
-	for len(batch) < c.cfg.MaxBatch {
-		select {
-		case next := <-lane:
-			batch = append(batch, next)
 		default:
-			return batch
+			<-l.wake
 		}
 	}
-	return batch
 }
 
 // commit runs a batch and gives every caller its own answer. Whoever ran out of
-// time before the batch began is left out of it and told so.
+// time before the batch began is left out of it.
 func (c *Committer[Q, A]) commit(batch []*call[Q, A]) {
 	live := batch[:0]
 	requests := make([]Q, 0, len(batch))
 	for _, one := range batch {
-		if one.ctx.Err() != nil {
-			one.answer <- outcome[A]{err: ErrBusy}
-			continue
+		if one.ctx.Err() != nil || one.taken.Swap(true) {
+			continue // its caller goes, or has gone, by itself
 		}
 		live = append(live, one)
 		requests = append(requests, one.request)
 	}
+	c.waiting.Add(-int64(len(live)))
 	if len(live) == 0 {
 		return
 	}

@@ -144,7 +144,7 @@ func (a *app) startClaims(context.Context) error {
 	c := a.cfg.Claims
 	service, err := claims.New(claims.Config{
 		MaxBatch: c.MaxBatch, WaitingRoom: c.WaitingRoom, Lanes: c.Lanes, Direct: c.Direct,
-		Timeout: c.Timeout, CommitTimeout: a.cfg.Jobs.SettleAfter / 2, DefinitionTTL: c.DefinitionTTL,
+		CommitTimeout: a.cfg.Jobs.SettleAfter / 2, DefinitionTTL: c.DefinitionTTL,
 	}, a.store, a.gate, a.log)
 	if err != nil {
 		return err
@@ -252,7 +252,7 @@ func (a *app) deps(registry *prometheus.Registry, measure gin.HandlerFunc) handl
 		TrustedProxies: a.cfg.HTTP.TrustedProxies,
 		Around: []gin.HandlerFunc{
 			middleware.Begin(a.log), middleware.Access(middleware.AccessMode(a.cfg.Log.Access)), measure,
-			middleware.Recover(), middleware.BodyLimit(a.cfg.HTTP.MaxBodyBytes), middleware.Timeout(a.cfg.HTTP.RequestTimeout),
+			middleware.Recover(), middleware.BodyLimit(a.cfg.HTTP.MaxBodyBytes), middleware.Timeout(a.cfg.HTTP.RequestTimeout, map[string]time.Duration{"/v1/claims": a.cfg.Claims.Timeout}),
 		},
 		Guard: guard,
 	}

@@ -45,14 +45,12 @@ type Config struct {
 	WaitingRoom   int           // claims waiting for one, over all lanes
 	Lanes         int           // transactions at once; a template's claims go through one lane
 	Direct        int           // claims at once that pass the gate by while it is cold or away
-	Timeout       time.Duration // of one claim, within its request's own deadline
 	CommitTimeout time.Duration // of one transaction; shorter than what is pending is left alone before it is settled
 	DefinitionTTL time.Duration // how old a template may be by which claims are judged; a tightening edit holds at once all the same
 }
 
 // Service grants claims. It is safe for concurrent use.
 type Service struct {
-	cfg   Config
 	store store
 	gate  gate
 	log   *slog.Logger
@@ -80,7 +78,7 @@ func New(cfg Config, st store, g gate, log *slog.Logger) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{
-		cfg: cfg, store: st, gate: g, log: log, definitions: defs,
+		store: st, gate: g, log: log, definitions: defs,
 		direct:   make(chan struct{}, cfg.Direct),
 		finisher: newFinisher(g, log),
 	}
@@ -112,8 +110,6 @@ const maxTries = 5
 // that an earlier request with the same idempotency key got; an error that
 // wraps models.ErrUnknown says that the coupon may have been granted.
 func (s *Service) Claim(ctx context.Context, op models.Op, template models.ID, userID string, tags []string) (models.Coupon, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
-	defer cancel()
 	for range maxTries {
 		def, err := s.definition(ctx, op.Actor, template)
 		if err != nil {
@@ -174,7 +170,7 @@ func (s *Service) attempt(ctx context.Context, op models.Op, def *models.Templat
 	}
 	switch answer {
 	case models.GateTaken:
-		e.reserved = true
+		e.reserved, e.New = true, true
 		return s.submit(ctx, e)
 	case models.GateLimit:
 		return s.atLimit(ctx, e)

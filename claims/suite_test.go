@@ -90,7 +90,7 @@ func newWorld(t *testing.T, opts store.Options, g filter) world {
 func config() claims.Config {
 	return claims.Config{
 		MaxBatch: 64, WaitingRoom: 2000, Lanes: 2, Direct: 64,
-		Timeout: 20 * time.Second, CommitTimeout: 10 * time.Second, DefinitionTTL: time.Second,
+		CommitTimeout: 10 * time.Second, DefinitionTTL: time.Second,
 	}
 }
 

@@ -18,6 +18,9 @@ type Claim struct {
 	// store refuses to use it when the row has another version by now.
 	Template *Template
 
+	// New is set when the gate let the claim in: it knew no other of this user.
+	New bool
+
 	// Refused is set when the answer is no already, and only the idempotency
 	// key has to be looked up or written.
 	Refused *Error

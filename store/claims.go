@@ -19,8 +19,10 @@ import (
 // models.ErrUnknown, nobody knows.
 func (s *Store) CommitClaims(ctx context.Context, batch []models.Claim) ([]models.Verdict, error) {
 	var verdicts []models.Verdict
+	trusting := true
 	try := func(t tx) error {
 		b := newClaimBatch(batch)
+		b.trusting = trusting
 		if err := b.read(ctx, s, t); err != nil {
 			return err
 		}
@@ -30,8 +32,9 @@ func (s *Store) CommitClaims(ctx context.Context, batch []models.Claim) ([]model
 	}
 	err := s.inTx(ctx, try)
 	if s.dialect.duplicate(err) {
-		// Another instance was answering a request with one of our idempotency
-		// keys; this time its answer is there to be read.
+		// The gate was wrong about a user, or another instance was answering a
+		// request with one of our idempotency keys: this time, look at all of it.
+		trusting = false
 		err = s.inTx(ctx, try)
 	}
 	if err != nil {
@@ -44,6 +47,7 @@ func (s *Store) CommitClaims(ctx context.Context, batch []models.Claim) ([]model
 type claimBatch struct {
 	claims   []models.Claim
 	verdicts []models.Verdict
+	trusting bool // take the gate's word for whom it let in; a unique key tells if it was wrong
 
 	counters   map[models.ID]*counters
 	tombstones map[models.ID]bool
@@ -192,7 +196,7 @@ func (b *claimBatch) readTombstones(ctx context.Context, t tx) error {
 func (b *claimBatch) readHoldings(ctx context.Context, s *Store, t tx) error {
 	args := make([]any, 0, 2*len(b.claims))
 	for i := range b.claims {
-		if c := &b.claims[i]; c.Refused == nil {
+		if c := &b.claims[i]; c.Refused == nil && !(b.trusting && c.New && c.Template.PerUserLimit == 1) {
 			args = append(args, c.UserID, c.Template.ID)
 		}
 	}

@@ -283,3 +283,27 @@ func TestHoldersComeInPages(t *testing.T) {
 		}
 	})
 }
+
+func TestAGateThatWasWrongAboutAUserCostsNobodyACoupon(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, f fixture) {
+		tpl := f.template(t, nil, 1)
+		first := f.commit(t, f.claim(t, tpl, "ann"))[0].Coupon
+		letIn := func(user string) models.Claim {
+			claim := f.claim(t, tpl, user)
+			claim.New = true
+			return claim
+		}
+		got := f.commit(t, letIn("bob"), letIn("ann"), letIn("bob"), letIn("cid"))
+		if got[0].Coupon == nil || got[0].Coupon.IssueNo != 2 || got[3].Coupon == nil || got[3].Coupon.IssueNo != 3 {
+			t.Errorf("bob and cid must have numbers 2 and 3: %+v", got)
+		}
+		for i, want := range map[int]models.ID{1: first.ID, 2: got[0].Coupon.ID} {
+			wantCode(t, got[i].Refused, models.CodeAlreadyClaimed)
+			if diff := cmp.Diff([]models.ID{want}, got[i].Refused.CouponIDs); diff != "" {
+				t.Error(diff)
+			}
+		}
+		f.sound(t)
+	})
+}

@@ -23,11 +23,16 @@ func BodyLimit(most int64) gin.HandlerFunc {
 	}
 }
 
-// Timeout puts a deadline on the context of the request. It stops nobody who
-// does not look at the context, and starts no goroutine.
-func Timeout(d time.Duration) gin.HandlerFunc {
+// Timeout puts a deadline on the context of the request: its route's own, as in
+// "/v1/claims", or else d. It stops nobody who does not look at the context, and
+// starts no goroutine.
+func Timeout(d time.Duration, routes map[string]time.Duration) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		ctx, cancel := context.WithTimeout(c.Request.Context(), d)
+		limit, own := routes[c.FullPath()]
+		if !own {
+			limit = d
+		}
+		ctx, cancel := context.WithTimeout(c.Request.Context(), limit)
 		defer cancel()
 		c.Request = c.Request.WithContext(ctx)
 		c.Next()

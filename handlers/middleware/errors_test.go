@@ -222,7 +222,7 @@ func TestBodyLimit(t *testing.T) {
 func TestTimeoutIsADeadline(t *testing.T) {
 	t.Parallel()
 	var inner context.Context
-	serve(t, get(t), Begin(quiet()), Timeout(time.Hour), func(c *gin.Context) {
+	serve(t, get(t), Begin(quiet()), Timeout(time.Hour, nil), func(c *gin.Context) {
 		inner = c.Request.Context() //nolint:fatcontext // looked at once the request is over
 		if at, ok := inner.Deadline(); !ok || time.Until(at) > time.Hour || inner.Err() != nil {
 			t.Errorf("deadline %v, %v", at, inner.Err())
@@ -238,7 +238,7 @@ func TestTimeoutIsADeadline(t *testing.T) {
 
 func TestTimeoutThatIsOver(t *testing.T) {
 	t.Parallel()
-	got := serve(t, get(t), Begin(quiet()), Timeout(0), Handle(func(c *gin.Context) error {
+	got := serve(t, get(t), Begin(quiet()), Timeout(0, nil), Handle(func(c *gin.Context) error {
 		<-c.Request.Context().Done()
 		return c.Request.Context().Err()
 	}))

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"net/http"
 	"os/exec"
@@ -9,6 +10,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	_ "github.com/go-sql-driver/mysql" // the driver of sql.Open
 
 	"scrip/enginetest"
 )
@@ -92,6 +95,35 @@ func TestRedisKilledInASaleLosesNothing(t *testing.T) {
 		s.redis.Kill()
 		wait(t.Context(), 500*time.Millisecond)
 		s.redis.Restart()
+	})
+	s.settled(t)
+}
+
+func createDatabase(t *testing.T, maria *enginetest.Server, name string) {
+	t.Helper()
+	db, err := sql.Open("mysql", maria.DSN(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	if _, err := db.ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestMySQLKilledInASaleLosesNothing(t *testing.T) {
+	t.Parallel()
+	maria, redis := enginetest.OwnMariaDB(t), enginetest.Redis(t)
+	createDatabase(t, maria, "sale")
+	s := newSite(t, 1, "SCRIP_MYSQL_DSN="+maria.DSN("sale"), "SCRIP_REDIS_ADDRS="+redis.Addr())
+	bench(t, s, func() {
+		wait(t.Context(), 700*time.Millisecond)
+		maria.Kill()
+		got := s.do(t, get("/rules", platformKey))
+		if got.status != http.StatusServiceUnavailable || got.field("code") != "busy" || got.header.Get("Retry-After") == "" {
+			t.Errorf("without a database: %d %v %s", got.status, got.header, got.text)
+		}
+		maria.Restart()
 	})
 	s.settled(t)
 }

@@ -23,6 +23,11 @@ const (
 	errLockNowait    = 3572
 	errTiDBConflict  = 9007
 	errTiDBBusy      = 9004
+	errTooManyConns  = 1040
+	errShutdown      = 1053
+	errKilled        = 1317
+	errReadOnly      = 1290 // a primary that has just become a replica
+	errConnKilled    = 1927 // MariaDB
 )
 
 func openMySQL(ctx context.Context, opts Options) (*sql.DB, dialect, error) {
@@ -83,6 +88,10 @@ func mysqlDialect() dialect {
 			return isMySQL(err, errDeadlock, errLockTimeout, errRecordChanged, errLockNowait, errTiDBConflict, errTiDBBusy)
 		},
 		duplicate: func(err error) bool { return isMySQL(err, errDuplicate) },
+		away: func(err error) bool {
+			return errors.Is(err, mysql.ErrInvalidConn) ||
+				isMySQL(err, errTooManyConns, errShutdown, errKilled, errReadOnly, errConnKilled)
+		},
 		open: func(pool *sql.DB) gorm.Dialector {
 			return gormmysql.New(gormmysql.Config{
 				Conn:                      pool,

@@ -54,6 +54,7 @@ type dialect struct {
 	nowMillis string                       // the database's clock
 	retryable func(error) bool             // roll back, and run the whole transaction again
 	duplicate func(error) bool             // a unique key is there already
+	away      func(error) bool             // the database cannot do its work just now
 	writer    chan struct{}                // SQLite: one writer at a time; nil elsewhere
 	open      func(*sql.DB) gorm.Dialector // over an open pool
 }
@@ -86,8 +87,9 @@ func connect(ctx context.Context, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	orm, err := gorm.Open(kind.open(pool), &gorm.Config{
+	orm, err := gorm.Open(translating{kind.open(pool), kind}, &gorm.Config{
 		SkipDefaultTransaction: true,
+		TranslateError:         true,
 		DisableAutomaticPing:   true,
 		Logger:                 logger.Discard,
 	})

@@ -196,7 +196,9 @@ func (b *claimBatch) readTombstones(ctx context.Context, t tx) error {
 func (b *claimBatch) readHoldings(ctx context.Context, s *Store, t tx) error {
 	args := make([]any, 0, 2*len(b.claims))
 	for i := range b.claims {
-		if c := &b.claims[i]; c.Refused == nil && !(b.trusting && c.New && c.Template.PerUserLimit == 1) {
+		c := &b.claims[i]
+		vouched := b.trusting && c.New && c.Template.PerUserLimit == 1
+		if c.Refused == nil && !vouched {
 			args = append(args, c.UserID, c.Template.ID)
 		}
 	}

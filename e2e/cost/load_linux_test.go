@@ -24,7 +24,8 @@ type load struct {
 	template string
 	name     string // of the turn: no other has the same users
 	keys     bool
-	ordinary bool // sent by net/http's client
+	ordinary bool    // sent by net/http's client
+	rate     float64 // a second, over all connections; 0: as fast as they are answered
 
 	next    atomic.Int64 // user
 	elapsed time.Duration
@@ -44,14 +45,21 @@ func (l *load) run(ctx context.Context, conns int, length time.Duration) {
 	l.latency = hdrhistogram.New(1, requestTimeout.Microseconds(), 3)
 	began := time.Now()
 	var callers sync.WaitGroup
-	for range conns {
-		callers.Go(func() { l.call(ctx, began.Add(length)) })
+	pace := time.Duration(0)
+	if l.rate > 0 {
+		pace = time.Duration(float64(conns) / l.rate * float64(time.Second))
+	}
+	for i := range conns {
+		start := began.Add(pace * time.Duration(i) / time.Duration(conns)) // evenly spread
+		callers.Go(func() { l.call(ctx, start, began.Add(length), pace) })
 	}
 	callers.Wait()
 	l.elapsed = time.Since(began)
 }
 
-func (l *load) call(ctx context.Context, until time.Time) {
+// call sends one request after the other over one connection: at once, or each
+// pace after the one before was due.
+func (l *load) call(ctx context.Context, due, until time.Time, pace time.Duration) {
 	send, end := l.lean()
 	if l.ordinary {
 		send, end = l.netHTTP()
@@ -59,6 +67,10 @@ func (l *load) call(ctx context.Context, until time.Time) {
 	defer end()
 	var body []byte
 	for now := time.Now(); now.Before(until) && ctx.Err() == nil; {
+		if pace > 0 {
+			now = wait(ctx, due)
+			due = due.Add(pace)
+		}
 		user := l.next.Add(1)
 		body = fmt.Appendf(body[:0], `{"template_id":"%s","user_id":"%s-%d"}`, l.template, l.name, user)
 		status, text, err := send(ctx, user, body)
@@ -66,6 +78,17 @@ func (l *load) call(ctx context.Context, until time.Time) {
 		now = now.Add(took)
 		l.note(status, text, err, took)
 	}
+}
+
+// wait returns at the given time, or at once if that has passed.
+func wait(ctx context.Context, due time.Time) time.Time {
+	if left := time.Until(due); left > 0 {
+		select {
+		case <-time.After(left):
+		case <-ctx.Done():
+		}
+	}
+	return time.Now()
 }
 
 // sender sends one claim and returns its answer, which is good until the next.

@@ -32,6 +32,10 @@ type Coupon struct {
 	ExpiresAt   time.Time    `json:"expires_at"`
 	ClaimedAt   time.Time    `json:"claimed_at"`
 
+	LockID  *ID        `json:"lock_id,omitempty"`  // of the lock that holds or used it
+	OrderID string     `json:"order_id,omitempty"` // that lock's
+	UsedAt  *time.Time `json:"used_at,omitempty"`
+
 	// UserSeq counts this user's coupons of this template from 1. With the
 	// unique key over it the database itself refuses one too many.
 	UserSeq int64 `json:"-"`

@@ -1,6 +1,9 @@
 package models
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // MaxAmount bounds every amount of money, in minor units of its currency.
 const MaxAmount = 1_000_000_000_000_000
@@ -27,4 +30,36 @@ func CheckCurrency(f Faults, field, code string) {
 	case len(code) != len("USD") || !strings.Contains(currencies, " "+code+" "):
 		f.Add(field, CodeInvalid, "must be an ISO 4217 code such as USD")
 	}
+}
+
+// exponent is how many digits of a currency's unit its minor unit has.
+func exponent(code string) int {
+	const (
+		none  = " BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF "
+		three = " BHD IQD JOD KWD LYD OMR TND "
+		four  = " CLF UYW "
+	)
+	for digits, list := range map[int]string{0: none, 3: three, 4: four} {
+		if strings.Contains(list, " "+code+" ") {
+			return digits
+		}
+	}
+	return 2
+}
+
+// FormatAmount writes an amount of minor units, within MaxAmount, for people:
+// "12.50 USD".
+func FormatAmount(amount int64, code string) string {
+	scale := int64(1)
+	for range exponent(code) {
+		scale *= 10
+	}
+	sign := ""
+	if amount < 0 {
+		sign, amount = "-", -amount
+	}
+	if scale == 1 {
+		return fmt.Sprintf("%s%d %s", sign, amount, code)
+	}
+	return fmt.Sprintf("%s%d.%0*d %s", sign, amount/scale, exponent(code), amount%scale, code)
 }

@@ -110,6 +110,7 @@ type TemplateSpec struct {
 	Validity         Validity        `json:"validity"`
 	Audience         Audience        `json:"audience"`
 	Issue            Issue           `json:"issue"`
+	BudgetIDs        []ID            `json:"budget_ids,omitempty"`
 	ReturnPolicy     ReturnPolicy    `json:"return_policy"`
 	RemindBeforeDays []int           `json:"remind_before_days,omitempty"`
 	Metadata         json.RawMessage `json:"metadata,omitempty"`

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -23,6 +24,10 @@ type invariant struct {
 const mostRows = 100
 
 func invariants() []invariant {
+	return slices.Concat(claimInvariants(), budgetInvariants(), lockInvariants())
+}
+
+func claimInvariants() []invariant {
 	return []invariant{
 		{
 			"claimed counts the template's coupons",
@@ -83,7 +88,11 @@ func (s *Store) Check(ctx context.Context) (checked []string, broken []Violation
 		checked = append(checked, one.name)
 		broken = append(broken, rows...)
 	}
-	return checked, broken, nil
+	quotes, err := s.checkQuotes(ctx)
+	if err != nil {
+		return checked, broken, fmt.Errorf("check the quotes: %w", err)
+	}
+	return append(checked, quoteHolds, quoteRefunded), append(broken, quotes...), nil
 }
 
 func (s *Store) offenders(ctx context.Context, one invariant) ([]Violation, error) {

@@ -52,6 +52,7 @@ type claimBatch struct {
 	counters   map[models.ID]*counters
 	tombstones map[models.ID]bool
 	holdings   map[holder][]models.ID
+	budgets    *ledger
 	known      map[[32]byte]*idempotencyRow // what is kept under the batch's keys
 	remember   []*idempotencyRow            // what is to be kept
 }
@@ -88,25 +89,10 @@ func (b *claimBatch) read(ctx context.Context, s *Store, t tx) error {
 	if err := b.readTombstones(ctx, t); err != nil {
 		return err
 	}
-	return b.readHoldings(ctx, s, t)
-}
-
-// marks is a list of n placeholders.
-func marks(n int) string { return strings.Repeat(", ?", n)[2:] }
-
-// query runs a SELECT and hands each row to scan.
-func query(ctx context.Context, t tx, statement string, args []any, scan func(row func(...any) error) error) error {
-	rows, err := t.sql.QueryContext(ctx, statement, args...)
-	if err != nil {
+	if err := b.readHoldings(ctx, s, t); err != nil {
 		return err
 	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		if err := scan(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return b.readBudgets(ctx, s, t)
 }
 
 // readKeys finds what was answered before under the batch's idempotency keys.
@@ -225,6 +211,44 @@ func (b *claimBatch) readHoldings(ctx context.Context, s *Store, t tx) error {
 	return nil
 }
 
+// readBudgets finds what is used of the templates' budgets, where they have any.
+// Nothing is locked: a claim takes nothing from a budget, and comes before or
+// after the order that uses up the last of it.
+func (b *claimBatch) readBudgets(ctx context.Context, s *Store, t tx) error {
+	var ids []models.ID
+	for i := range b.claims {
+		if c := &b.claims[i]; c.Refused == nil {
+			ids = append(ids, c.Template.BudgetIDs...)
+		}
+	}
+	b.budgets = &ledger{}
+	if len(ids) == 0 {
+		return nil
+	}
+	var err error
+	if b.budgets, err = s.openLedger(ctx, t, ids, false); err != nil {
+		return err
+	}
+	var places []place
+	for i := range b.claims {
+		c := &b.claims[i]
+		if c.Refused != nil {
+			continue
+		}
+		for _, id := range c.Template.BudgetIDs {
+			if budget := b.budgets.budgets[id]; budget != nil {
+				places = append(places, place{budget: id, period: budget.start(c.At)})
+			}
+		}
+	}
+	return b.budgets.read(ctx, t, places)
+}
+
+// exhausted reports whether a limited budget of the claim's template is used up.
+func (b *claimBatch) exhausted(c *models.Claim) bool {
+	return slices.ContainsFunc(c.Template.BudgetIDs, func(id models.ID) bool { return b.budgets.exhausted(id, c.At) })
+}
+
 // decide gives every claim its verdict, in the order of arrival. It is pure.
 func (b *claimBatch) decide() {
 	for i := range b.claims {
@@ -259,6 +283,9 @@ func (b *claimBatch) judge(c *models.Claim) models.Verdict {
 	}
 	if t.Stock != nil && row.claimed+row.granted >= *t.Stock {
 		return models.Verdict{Refused: models.ErrSoldOut()}
+	}
+	if b.exhausted(c) {
+		return models.Verdict{Refused: models.Refuse(models.CodeBudgetExhausted, "a budget of this template is used up")}
 	}
 	row.granted++
 	b.holdings[who] = append(b.holdings[who], c.ID)

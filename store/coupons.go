@@ -22,16 +22,41 @@ type couponRow struct {
 	ValidFrom   int64
 	ExpiresAt   int64
 	ClaimedAt   int64
+	LockID      *models.ID
+	OrderID     *string
+	UsedAt      *int64
 }
 
 func (*couponRow) TableName() string { return "coupons" }
 
+// couponColumns are those that scanCoupon expects.
+const couponColumns = "id, code, template_id, rule_version, user_id, user_seq, issue_no, status, " +
+	"valid_from, expires_at, claimed_at, lock_id, order_id, used_at"
+
+func scanCoupon(scan scanner) (models.Coupon, error) {
+	var r couponRow
+	err := scan(&r.ID, &r.Code, &r.TemplateID, &r.RuleVersion, &r.UserID, &r.UserSeq, &r.IssueNo, &r.Status,
+		&r.ValidFrom, &r.ExpiresAt, &r.ClaimedAt, &r.LockID, &r.OrderID, &r.UsedAt)
+	if err != nil {
+		return models.Coupon{}, err
+	}
+	return r.coupon()
+}
+
 func (r *couponRow) coupon() (models.Coupon, error) {
-	return models.Coupon{
+	c := models.Coupon{
 		ID: r.ID, Code: r.Code, TemplateID: r.TemplateID, RuleVersion: r.RuleVersion,
 		UserID: r.UserID, UserSeq: r.UserSeq, IssueNo: r.IssueNo, Status: r.Status,
 		ValidFrom: instant(r.ValidFrom), ExpiresAt: instant(r.ExpiresAt), ClaimedAt: instant(r.ClaimedAt),
-	}, nil
+		LockID: r.LockID,
+	}
+	if r.OrderID != nil {
+		c.OrderID = *r.OrderID
+	}
+	if r.UsedAt != nil {
+		c.UsedAt = new(instant(*r.UsedAt))
+	}
+	return c, nil
 }
 
 // visible restricts coupons to those that the actor may see: a user's own, a

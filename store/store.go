@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -43,6 +44,9 @@ type Store struct {
 	skew    atomic.Int64 // how far the database's clock is ahead of ours, in nanoseconds
 	ids     *models.IDSource
 	worker  *workerLease
+
+	terms termsCache
+	zones sync.Map // *time.Location by name
 }
 
 // dialect is what differs between the databases.

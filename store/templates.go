@@ -38,6 +38,8 @@ type templateRow struct {
 	Tombstones       int64
 	CreatedAt        int64 `gorm:"autoCreateTime:false"`
 	UpdatedAt        int64 `gorm:"autoUpdateTime:false"`
+
+	BudgetIDs []models.ID `gorm:"-"` // in a table of their own
 }
 
 func (*templateRow) TableName() string { return "templates" }
@@ -50,7 +52,7 @@ func (r *templateRow) template() (models.Template, error) {
 		TemplateSpec: models.TemplateSpec{
 			Name: r.Name, RuleID: r.RuleID, Currency: r.Currency, TimeZone: r.TimeZone,
 			Stock: r.Stock, PerUserLimit: r.PerUserLimit, ClaimWindow: r.ClaimWindow,
-			Validity: r.Validity, Audience: r.Audience, Issue: r.Issue,
+			Validity: r.Validity, Audience: r.Audience, Issue: r.Issue, BudgetIDs: r.BudgetIDs,
 			ReturnPolicy: r.ReturnPolicy, RemindBeforeDays: r.RemindBeforeDays, Metadata: r.Metadata,
 		},
 	}, nil
@@ -62,6 +64,7 @@ func (r *templateRow) setSpec(spec models.TemplateSpec) {
 	r.Stock, r.PerUserLimit, r.ClaimWindow = spec.Stock, spec.PerUserLimit, spec.ClaimWindow
 	r.Validity, r.Audience, r.Issue = spec.Validity, spec.Audience, spec.Issue
 	r.ReturnPolicy, r.RemindBeforeDays, r.Metadata = spec.ReturnPolicy, spec.RemindBeforeDays, spec.Metadata
+	r.BudgetIDs = spec.BudgetIDs
 }
 
 // CreateTemplate stores a draft.
@@ -81,6 +84,9 @@ func (s *Store) CreateTemplate(ctx context.Context, op models.Op, merchantID str
 		}
 		if err := t.orm.Create(&row).Error; err != nil {
 			return models.Template{}, note{}, fmt.Errorf("create template: %w", err)
+		}
+		if err := row.takeBudgets(t, op.Actor, nil); err != nil {
+			return models.Template{}, note{}, err
 		}
 		made, err := row.template()
 		return made, row.note("template.create", map[string]any{"name": row.Name, "rule_id": row.RuleID}), err
@@ -126,7 +132,24 @@ func (s *Store) Template(ctx context.Context, actor models.Principal, id models.
 	if err != nil {
 		return models.Template{}, found(err, "template")
 	}
-	return row.template()
+	rows := []templateRow{row}
+	if err := addBudgets(s.orm.WithContext(ctx), rows); err != nil {
+		return models.Template{}, err
+	}
+	return rows[0].template()
+}
+
+// addBudgets fills in the rows' budgets.
+func addBudgets(orm *gorm.DB, rows []templateRow) error {
+	ids := make([]models.ID, len(rows))
+	for i := range rows {
+		ids[i] = rows[i].ID
+	}
+	of, err := budgetsOf(orm, ids)
+	for i := range rows {
+		rows[i].BudgetIDs = of[rows[i].ID]
+	}
+	return err
 }
 
 // Definition reads a template for the claim path, whoever asks.
@@ -144,6 +167,9 @@ func (s *Store) Templates(ctx context.Context, actor models.Principal, filter mo
 	if err := paged(query, "id", page).Find(&rows).Error; err != nil {
 		return nil, fmt.Errorf("list templates: %w", err)
 	}
+	if err := addBudgets(s.orm.WithContext(ctx), rows); err != nil {
+		return nil, err
+	}
 	return convert(rows, (*templateRow).template)
 }
 
@@ -152,13 +178,9 @@ func (s *Store) Templates(ctx context.Context, actor models.Principal, filter mo
 // nothing to change.
 func (s *Store) editTemplate(ctx context.Context, op models.Op, id models.ID, act func(tx, *templateRow) (action string, detail map[string]any, err error)) (models.Template, error) {
 	return change(ctx, s, op, func(t tx) (models.Template, note, error) {
-		var row templateRow
-		err := locking(t).Where("id = ?", id).Take(&row).Error
-		if err == nil && !op.Actor.Owns(row.MerchantID) {
-			err = gorm.ErrRecordNotFound
-		}
+		row, err := lockTemplate(t, op.Actor, id)
 		if err != nil {
-			return models.Template{}, note{}, found(err, "template")
+			return models.Template{}, note{}, err
 		}
 		action, detail, err := act(t, &row)
 		if err != nil {
@@ -176,6 +198,19 @@ func (s *Store) editTemplate(ctx context.Context, op models.Op, id models.ID, ac
 		edited, err := row.template()
 		return edited, row.note(action, detail), err
 	})
+}
+
+func lockTemplate(t tx, actor models.Principal, id models.ID) (templateRow, error) {
+	rows := make([]templateRow, 1)
+	err := locking(t).Where("id = ?", id).Take(&rows[0]).Error
+	if err == nil && !actor.Owns(rows[0].MerchantID) {
+		err = gorm.ErrRecordNotFound
+	}
+	if err != nil {
+		return templateRow{}, found(err, "template")
+	}
+	err = addBudgets(t.orm, rows)
+	return rows[0], err
 }
 
 // EditTemplate lets edit change the owner's part of a template that still has
@@ -199,12 +234,17 @@ func (s *Store) EditTemplate(ctx context.Context, op models.Op, id models.ID, if
 				return "", nil, err
 			}
 		}
+		if before.Currency != row.Currency || !slices.Equal(before.BudgetIDs, row.BudgetIDs) {
+			if err := row.takeBudgets(t, op.Actor, before.BudgetIDs); err != nil {
+				return "", nil, err
+			}
+		}
 		return "template.edit", differences(before, current.TemplateSpec), nil
 	})
 }
 
 // differences lists the fields that an edit changed, as they were and as they are.
-func differences(before, after models.TemplateSpec) map[string]any {
+func differences[T models.TemplateSpec | models.BudgetSpec](before, after T) map[string]any {
 	was, is := fields(before), fields(after)
 	detail := map[string]any{}
 	names := slices.Collect(maps.Keys(was))
@@ -219,7 +259,7 @@ func differences(before, after models.TemplateSpec) map[string]any {
 	return detail
 }
 
-func fields(spec models.TemplateSpec) map[string]json.RawMessage {
+func fields(spec any) map[string]json.RawMessage {
 	text, err := json.Marshal(spec)
 	if err != nil {
 		return nil

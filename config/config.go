@@ -10,15 +10,16 @@ import (
 // Config holds every setting, checked by Load. It is read once at the start
 // and never changed.
 type Config struct {
-	HTTP    HTTP
-	DataDir string // where the embedded database lives when MySQL.DSN is empty
-	MySQL   MySQL
-	Redis   Redis
-	Auth    Auth
-	Claims  Claims
-	Limits  Limits
-	Jobs    Jobs
-	Log     Log
+	HTTP     HTTP
+	DataDir  string // where the embedded database lives when MySQL.DSN is empty
+	MySQL    MySQL
+	Redis    Redis
+	Auth     Auth
+	Claims   Claims
+	Checkout Checkout
+	Limits   Limits
+	Jobs     Jobs
+	Log      Log
 }
 
 // HTTP is how the server listens, and how long it waits for whom.
@@ -69,6 +70,14 @@ type Claims struct {
 	Lanes         int
 	Direct        int
 	DefinitionTTL time.Duration
+}
+
+// Checkout bounds the way of locks, confirms and cancels.
+type Checkout struct {
+	Timeout     time.Duration
+	MaxBatch    int
+	WaitingRoom int
+	Lanes       int
 }
 
 // Limits bounds what one caller may ask for. The rates are per second, the

@@ -105,6 +105,12 @@ func workKeys(c *Config) []key {
 		number("claims.direct", &c.Claims.Direct, "256", 1, 100_000),
 		// An edit that loosens a template is seen everywhere within 2 s.
 		span("claims.definition_ttl", &c.Claims.DefinitionTTL, "1s", 0, 2*time.Second),
+		// What is held past its end is free within 5 s: so long a confirm that came
+		// in time may wait, and then a job has to come by.
+		span("checkout.timeout", &c.Checkout.Timeout, "2s", 10*time.Millisecond, 3*time.Second),
+		number("checkout.max_batch", &c.Checkout.MaxBatch, "256", 1, 10_000),
+		number("checkout.waiting_room", &c.Checkout.WaitingRoom, "8192", 1, 1_000_000),
+		number("checkout.lanes", &c.Checkout.Lanes, "1", 1, 64),
 		span("jobs.interval", &c.Jobs.Interval, "1s", 10*time.Millisecond, time.Minute),
 		span("jobs.settle_after", &c.Jobs.SettleAfter, "5s", time.Second, time.Hour),
 		// Callers are promised a day.

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"scrip/checkout"
 	"scrip/claims"
 	"scrip/config"
 	"scrip/discount"
@@ -32,15 +33,16 @@ import (
 // app is a running Scrip: the only place where the parts are joined. What is
 // opened last is closed first.
 type app struct {
-	cfg    config.Config
-	log    *slog.Logger
-	store  *store.Store
-	gate   filter
-	claims *claims.Service
-	auth   *middleware.Authenticator
-	jobs   *jobs.Runner
-	server *http.Server
-	ended  []func() error // what stop calls, last first
+	cfg      config.Config
+	log      *slog.Logger
+	store    *store.Store
+	gate     filter
+	claims   *claims.Service
+	checkout *checkout.Service
+	auth     *middleware.Authenticator
+	jobs     *jobs.Runner
+	server   *http.Server
+	ended    []func() error // what stop calls, last first
 }
 
 // filter is a gate of either kind.
@@ -67,7 +69,9 @@ func newApp(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *app, e
 			err = errors.Join(err, a.stop())
 		}
 	}()
-	for _, step := range []func(context.Context) error{a.openStore, a.openGate, a.startClaims, a.startAuth, a.startJobs, a.buildServer} {
+	for _, step := range []func(context.Context) error{
+		a.openStore, a.openGate, a.startClaims, a.startCheckout, a.startAuth, a.startJobs, a.buildServer,
+	} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -154,6 +158,19 @@ func (a *app) startClaims(context.Context) error {
 	return nil
 }
 
+// programs is how many compiled rule expressions are kept.
+const programs = 1000
+
+func (a *app) startCheckout(context.Context) error {
+	c := a.cfg.Checkout
+	service := checkout.New(checkout.Config{
+		MaxBatch: c.MaxBatch, WaitingRoom: c.WaitingRoom, Lanes: c.Lanes, Timeout: c.Timeout,
+	}, a.store, discount.New(programs), a.log)
+	a.checkout = service
+	a.onStop(func() error { service.Close(); return nil })
+	return nil
+}
+
 func (a *app) startAuth(ctx context.Context) error {
 	secret, err := jwtSecret(a.cfg)
 	if err != nil {
@@ -194,6 +211,7 @@ func (a *app) startJobs(context.Context) error {
 	j, st := a.cfg.Jobs, a.store
 	settle := &jobs.Settle{Gate: a.gate, Store: st, Now: st.Now, After: j.SettleAfter}
 	reconcile := &jobs.Reconcile{Gate: a.gate, Store: st, Rebuild: a.claims, Now: st.Now}
+	expire := &jobs.Expire{Store: st, Now: st.Now, Grace: a.cfg.Checkout.Timeout}
 	keys := jobs.Purge{Drop: st.PurgeIdempotencyKeys, Now: st.Now, Keep: j.KeepIdempotencyKeys}
 	tombstones := jobs.Purge{Drop: st.PurgeTombstones, Now: st.Now, Keep: keepTombstones}
 	// A gate in this process is nobody else's to look after.
@@ -202,6 +220,9 @@ func (a *app) startJobs(context.Context) error {
 		st, uuid.NewString(), a.log,
 		jobs.Job{Name: "settle", Every: j.Interval, Alone: shared, Step: settle.Step},
 		jobs.Job{Name: "reconcile", Every: j.Interval, Alone: shared, Step: reconcile.Step},
+		// Every instance does it: one that died must not keep the others from it
+		// until its lease has run out.
+		jobs.Job{Name: "expire-locks", Every: min(j.Interval, time.Second), Step: expire.Step},
 		jobs.Job{Name: "purge-keys", Every: time.Minute, Alone: true, Step: keys.Step},
 		jobs.Job{Name: "purge-tombstones", Every: time.Hour, Alone: true, Step: tombstones.Step},
 	)
@@ -236,14 +257,14 @@ func (a *app) deps(registry *prometheus.Registry, measure gin.HandlerFunc) handl
 	if len(a.cfg.Redis.Addrs) > 0 {
 		gateName = "redis"
 	}
-	guard := []gin.HandlerFunc{middleware.Auth(a.auth)}
+	bounds := []gin.HandlerFunc{middleware.BodyLimit(a.cfg.HTTP.MaxBodyBytes)}
 	if l := a.cfg.Limits; l.Enabled {
-		guard = append(guard, middleware.Limits(
+		bounds = append(bounds, middleware.Limits(
 			middleware.Rate{PerSecond: l.UserPerSecond, Burst: l.UserBurst},
 			middleware.Rate{PerSecond: l.KeyPerSecond, Burst: l.KeyBurst}, a.store.Now))
 	}
 	return handlers.Deps{
-		Store: a.store, Claims: a.claims, ForgetKey: a.auth.Forget,
+		Store: a.store, Claims: a.claims, Checkout: a.checkout, ForgetKey: a.auth.Forget,
 		CompileExpression: discount.CompileExpression,
 		Now:               a.store.Now,
 		Probes:            map[string]handlers.Probe{storeName: a.store.Ping, gateName: a.gate.Ping},
@@ -252,9 +273,9 @@ func (a *app) deps(registry *prometheus.Registry, measure gin.HandlerFunc) handl
 		TrustedProxies: a.cfg.HTTP.TrustedProxies,
 		Around: []gin.HandlerFunc{
 			middleware.Begin(a.log), middleware.Access(middleware.AccessMode(a.cfg.Log.Access)), measure,
-			middleware.Recover(), middleware.BodyLimit(a.cfg.HTTP.MaxBodyBytes), middleware.Timeout(a.cfg.HTTP.RequestTimeout, map[string]time.Duration{"/v1/claims": a.cfg.Claims.Timeout}),
+			middleware.Recover(), middleware.Timeout(a.cfg.HTTP.RequestTimeout, map[string]time.Duration{"/v1/claims": a.cfg.Claims.Timeout}),
 		},
-		Guard: guard,
+		Auth: middleware.Auth(a.auth), Bounds: bounds,
 	}
 }
 

@@ -45,9 +45,10 @@ func TestClaimsAgainstAModel(t *testing.T) {
 			"lose gate": m.loseGate,
 			"":          m.check,
 		})
-		w.settled(t, m.service, m.tpl.ID)
+		m.w.atRest(t, m.service, m.tpl.ID)
 		m.service.Close()
 	})
+	w.sound(t)
 }
 
 func (m *machine) claim(rt *rapid.T, key string) {

@@ -3,6 +3,12 @@
 // Every call may be tried more than once: a lost connection, 429, 503 and a
 // first request still under way (409 in_progress) are met by asking again with
 // the same Idempotency-Key, so that a repetition never does a thing twice.
+//
+// Locks, their steps and refunds go without such a key, which the server would
+// have to keep: their own names, xid and refund_id, do the same for ever. So
+// after an error that leaves the outcome open, *UnansweredError or
+// outcome_unknown, repeat the very same call, also much later and from another
+// process.
 package client
 
 import (
@@ -15,6 +21,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -84,7 +91,14 @@ type call struct {
 	path   string // from /v1 on, escaped, with the query
 	body   []byte // nil: none
 	key    string
+	match  string // If-Match; "": none
 	tries  int
+}
+
+// named drops the key of a call whose content has a name of its own; one that
+// the caller sets is kept.
+func named(options []CallOption) []CallOption {
+	return append([]CallOption{WithIdempotencyKey("")}, options...)
 }
 
 // get asks for path and decodes the answer into out.
@@ -101,10 +115,20 @@ func (c *Client) post(ctx context.Context, path string, in, out any, options []C
 	for _, option := range options {
 		option(request)
 	}
+	return c.send(ctx, request, in, out)
+}
+
+// patch sends in for the version of a thing that the caller has seen.
+func (c *Client) patch(ctx context.Context, path string, version int64, in, out any) error {
+	match := strconv.Quote(strconv.FormatInt(version, 10))
+	return c.send(ctx, &call{method: http.MethodPatch, path: path, match: match}, in, out)
+}
+
+func (c *Client) send(ctx context.Context, request *call, in, out any) error {
 	if in != nil {
 		body, err := json.Marshal(in)
 		if err != nil {
-			return fmt.Errorf("%s %s: %w", request.method, path, err)
+			return fmt.Errorf("%s %s: %w", request.method, request.path, err)
 		}
 		request.body = body
 	}
@@ -174,6 +198,9 @@ func (c *Client) newRequest(ctx context.Context, request *call) (*http.Request, 
 	}
 	if request.key != "" {
 		req.Header.Set("Idempotency-Key", request.key)
+	}
+	if request.match != "" {
+		req.Header.Set("If-Match", request.match)
 	}
 	return req, nil
 }

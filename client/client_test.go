@@ -32,12 +32,13 @@ type step struct {
 
 type seen struct {
 	Method, Target, Key, Body string
+	Match                     string // If-Match
 	After                     time.Duration
 	at                        time.Time
 }
 
 func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
-	request := seen{Method: r.Method, Target: r.URL.RequestURI(), Key: r.Header.Get("Idempotency-Key"), at: time.Now()}
+	request := seen{Method: r.Method, Target: r.URL.RequestURI(), Key: r.Header.Get("Idempotency-Key"), Match: r.Header.Get("If-Match"), at: time.Now()}
 	if r.Body != nil {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {

@@ -23,10 +23,22 @@ const (
 	CodePaused         = "paused"
 	CodeNotEligible    = "not_eligible"
 	CodeNotFound       = "not_found"
+	CodeVersion        = "version_mismatch"
 	CodeInProgress     = "in_progress"
 	CodeBusy           = "busy"
 	CodeOutcomeUnknown = "outcome_unknown"
 	CodeRateLimited    = "rate_limited"
+
+	CodeBudgetExhausted    = "budget_exhausted"
+	CodeCouponNotAvailable = "coupon_not_available"
+	CodeNotApplicable      = "not_applicable" // Error.Fields says which coupons, and why
+	CodeXIDReused          = "xid_reused"
+	CodeLockCancelled      = "lock_cancelled"
+	CodeLockConfirmed      = "lock_confirmed"
+	CodeLockExpired        = "lock_expired"
+	CodeLockNotConfirmed   = "lock_not_confirmed"
+	CodeRefundExceeds      = "refund_exceeds"
+	CodeRefundIDReused     = "refund_id_reused"
 )
 
 // Error is an answer of the server that is not a success.

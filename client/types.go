@@ -113,6 +113,7 @@ type NewTemplate struct {
 	Validity         Validity        `json:"validity"`
 	Audience         *Audience       `json:"audience,omitempty"`
 	Issue            string          `json:"issue,omitempty"` // claim, code, distribution
+	BudgetIDs        []string        `json:"budget_ids,omitempty"`
 	ReturnPolicy     *ReturnPolicy   `json:"return_policy,omitempty"`
 	RemindBeforeDays []int           `json:"remind_before_days,omitempty"`
 	Metadata         json.RawMessage `json:"metadata,omitempty"`

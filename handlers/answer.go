@@ -97,14 +97,18 @@ func onBehalf(f models.Faults, actor models.Principal, userID string, tags []str
 		return actor.UserID, actor.Tags, nil
 	}
 	models.CheckForeign(f, "user_id", userID)
+	checkTags(f, tags)
+	return userID, tags, nil
+}
+
+func checkTags(f models.Faults, tags []string) {
 	if len(tags) > models.MaxListLen {
 		f.Add("user_tags", models.CodeOutOfRange, "must have at most %d elements", models.MaxListLen)
-		return userID, nil, nil
+		return
 	}
 	for i, tag := range tags {
 		models.CheckForeign(f, fmt.Sprintf("user_tags[%d]", i), tag)
 	}
-	return userID, tags, nil
 }
 
 // noRoute answers for every path that is not in the map.

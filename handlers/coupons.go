@@ -31,12 +31,15 @@ type couponView struct {
 	ValidFrom   stamp               `json:"valid_from"`
 	ExpiresAt   stamp               `json:"expires_at"`
 	ClaimedAt   stamp               `json:"claimed_at"`
+	LockID      *models.ID          `json:"lock_id,omitempty"`
+	OrderID     string              `json:"order_id,omitempty"`
+	UsedAt      *stamp              `json:"used_at,omitempty"`
 }
 
 func viewCoupon(c models.Coupon) any {
 	return couponView{
 		c.ID, c.Code, c.TemplateID, c.RuleVersion, c.UserID, c.Status, c.IssueNo,
-		stamp(c.ValidFrom), stamp(c.ExpiresAt), stamp(c.ClaimedAt),
+		stamp(c.ValidFrom), stamp(c.ExpiresAt), stamp(c.ClaimedAt), c.LockID, c.OrderID, stampOf(c.UsedAt),
 	}
 }
 

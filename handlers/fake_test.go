@@ -34,10 +34,13 @@ type fake struct {
 	rule     models.Rule
 	template models.Template
 	coupon   models.Coupon
+	budget   models.Budget
+	verdict  models.LockVerdict
 	rows     int // how many rows every list has
 	refusal  error
-	enter    chan struct{} // if set, a change says that it has begun …
-	leave    chan struct{} // … and waits to be let go
+	bounds   []gin.HandlerFunc // beside that of the body
+	enter    chan struct{}     // if set, a change says that it has begun …
+	leave    chan struct{}     // … and waits to be let go
 
 	changes   int // made, replays not counted
 	announced []models.Template
@@ -74,6 +77,7 @@ func newFake() *fake {
 			ID: 31, Code: "ABC", TemplateID: 21, RuleVersion: 1, UserID: "u1", Status: models.CouponAvailable,
 			IssueNo: 5, ValidFrom: at, ExpiresAt: at.Add(48 * time.Hour), ClaimedAt: at,
 		},
+		budget: newBudget(at), verdict: models.LockVerdict{Lock: newLock(at), Made: true},
 		rows: 1, args: map[string]any{}, kept: map[[32]byte]keptAnswer{},
 	}
 }
@@ -335,8 +339,9 @@ func serve(tb testing.TB, f *fake, actor models.Principal) http.Handler {
 		tb.Fatal(err)
 	}
 	router, err := Routes(Deps{
-		Store:  f,
-		Claims: f,
+		Store:    f,
+		Claims:   f,
+		Checkout: f,
 		CompileExpression: func(s string) error {
 			if strings.HasSuffix(s, "(") {
 				return errNoCompile
@@ -349,8 +354,9 @@ func serve(tb testing.TB, f *fake, actor models.Principal) http.Handler {
 		Metrics:   text("metrics"),
 		OpenAPI:   []byte("openapi: 3.1.0"),
 		Docs:      text("docs"),
-		Around:    []gin.HandlerFunc{middleware.Begin(quiet), middleware.Recover(), middleware.BodyLimit(testMaxBody)},
-		Guard:     []gin.HandlerFunc{middleware.Auth(auth)},
+		Around:    []gin.HandlerFunc{middleware.Begin(quiet), middleware.Recover()},
+		Auth:      middleware.Auth(auth),
+		Bounds:    append([]gin.HandlerFunc{middleware.BodyLimit(testMaxBody)}, f.bounds...),
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -28,8 +28,8 @@ func change[T any](
 		return err
 	}
 	if key != nil {
-		if !a.flights.begin(key.ID) {
-			return models.Refuse(models.CodeInProgress, "the first request with this Idempotency-Key is still running")
+		if err := a.takeOff(key); err != nil {
+			return err
 		}
 		defer a.flights.end(key.ID)
 		key.Render = renderer(status, view, op.RequestID)
@@ -40,6 +40,55 @@ func change[T any](
 		return err
 	}
 	return answer(c, status, view(result))
+}
+
+// answerStore keeps the answers to acts that are not the store's own changes.
+type answerStore interface {
+	AnsweredBefore(ctx context.Context, key *models.IdempotencyKey, otherwise error) error
+	RememberAnswer(ctx context.Context, op models.Op, result any, failure error) error
+}
+
+// once has do act, and answers with what came of it. It is for acts that are
+// idempotent by themselves: an Idempotency-Key is looked up before and its
+// answer kept after, not in the act's own transaction. A process that dies in
+// between has answered nobody, and finds the act done when it is asked again.
+func once[T any](
+	a *api, c *gin.Context, raw []byte, status func(T) int, view func(T) any, do func(context.Context, models.Op) (T, error),
+) error {
+	ctx, op := c.Request.Context(), a.operation(c)
+	var err error
+	if op.Key, err = keyOf(c, raw); err != nil {
+		return err
+	}
+	if op.Key != nil {
+		if err := a.takeOff(op.Key); err != nil {
+			return err
+		}
+		defer a.flights.end(op.Key.ID)
+		if err := a.Store.AnsweredBefore(ctx, op.Key, nil); err != nil {
+			return err
+		}
+	}
+	result, err := do(ctx, op)
+	if op.Key != nil {
+		op.Key.Render = renderer(status(result), view, op.RequestID)
+		err = a.Store.RememberAnswer(ctx, op, result, err)
+	}
+	if err != nil {
+		return err
+	}
+	return answer(c, status(result), view(result))
+}
+
+// always is the status of an act that has but one.
+func always[T any](status int) func(T) int { return func(T) int { return status } }
+
+// takeOff refuses a key whose first request is running in this process.
+func (a *api) takeOff(key *models.IdempotencyKey) error {
+	if a.flights.begin(key.ID) {
+		return nil
+	}
+	return models.Refuse(models.CodeInProgress, "the first request with this Idempotency-Key is still running")
 }
 
 // operation says who makes a change, and when.

@@ -17,8 +17,15 @@ import (
 
 const (
 	goodRule     = `{"name":"ten off","kind":"amount_off","effect":{"amount_off":1000,"currency":"USD"}}`
+	goodBudget   = `{"name":"spring","kind":"amount","currency":"USD","total":100000}`
+	goodCart     = `{"user_id":"u1","currency":"USD","lines":[{"line_id":"l1","sku":"a","quantity":3,"unit_price":1000}]}`
+	goodTry      = `{"order_id":"o1","cart":` + goodCart + `,"coupon_ids":["31"]}`
+	goodRefund   = `{"refund_id":"r1","lines":[{"line_id":"l1","quantity":1}]}`
 	goodTemplate = `{"name":"spring","rule_id":"11","currency":"USD","stock":10,"validity":{"days_after_claim":7}}`
 )
+
+// namedTry is goodTry with an xid.
+func namedTry(xid string) string { return `{"xid":"` + xid + `",` + goodTry[1:] }
 
 // routeCase is a route with a request that is in order, and what each role
 // gets for it.
@@ -45,6 +52,24 @@ func routeCases() []routeCase {
 		{"GET /v1/templates/:id/stats", "/v1/templates/21/stats", "", 200, 200, 403, 403},
 		{"GET /v1/templates/:id/coupons", "/v1/templates/21/coupons", "", 200, 200, 403, 403},
 		{"POST /v1/coupons/:id/revoke", "/v1/coupons/31/revoke", "", 200, 200, 403, 403},
+		{"POST /v1/budgets", "/v1/budgets", goodBudget, 201, 201, 403, 403},
+		{"GET /v1/budgets", "/v1/budgets", "", 200, 200, 403, 403},
+		{"GET /v1/budgets/:id", "/v1/budgets/61", "", 200, 200, 403, 403},
+		{"PATCH /v1/budgets/:id", "/v1/budgets/61", `{"name":"a"}`, 200, 200, 403, 403},
+		{"GET /v1/budgets/:id/usages", "/v1/budgets/61/usages", "", 200, 200, 403, 403},
+		{"POST /v1/checkout/qualify", "/v1/checkout/qualify", `{"cart":` + goodCart + `}`, 200, 403, 200, 200},
+		{"POST /v1/checkout/quote", "/v1/checkout/quote", `{"cart":` + goodCart + `}`, 200, 403, 200, 200},
+		{"POST /v1/locks", "/v1/locks", namedTry("x1"), 201, 403, 201, 403},
+		{"GET /v1/locks/:xid", "/v1/locks/x1", "", 200, 403, 200, 403},
+		{"POST /v1/locks/:xid/confirm", "/v1/locks/x1/confirm", "", 200, 403, 200, 403},
+		{"POST /v1/locks/:xid/cancel", "/v1/locks/x1/cancel", "", 200, 403, 200, 403},
+		{"POST /v1/locks/:xid/refund", "/v1/locks/x1/refund", goodRefund, 200, 403, 200, 403},
+		{"POST /v1/locks/:xid/refund/quote", "/v1/locks/x1/refund/quote", goodRefund, 200, 403, 200, 403},
+		{"POST /v1/locks/batch/confirm", "/v1/locks/batch/confirm", `{"xids":["x1"]}`, 200, 403, 200, 403},
+		{"POST /v1/locks/batch/cancel", "/v1/locks/batch/cancel", `{"xids":["x1"]}`, 200, 403, 200, 403},
+		{"POST /v1/dtm/locks/try", "/v1/dtm/locks/try?gid=g&branch_id=01&op=try&trans_type=tcc", goodTry, 200, 403, 200, 403},
+		{"POST /v1/dtm/locks/confirm", "/v1/dtm/locks/confirm?gid=g&branch_id=01&op=confirm&trans_type=tcc", goodTry, 200, 403, 200, 403},
+		{"POST /v1/dtm/locks/cancel", "/v1/dtm/locks/cancel?gid=g&branch_id=01&op=cancel&trans_type=tcc", goodTry, 200, 403, 200, 403},
 		{"GET /v1/audit", "/v1/audit", "", 200, 200, 403, 403},
 		{"POST /v1/api_keys", "/v1/api_keys", `{"role":"merchant","merchant_id":"m1"}`, 201, 201, 403, 403},
 		{"GET /v1/api_keys", "/v1/api_keys", "", 200, 200, 403, 403},
@@ -118,7 +143,12 @@ func TestOutsideTheMap(t *testing.T) {
 		{"GET", "/v1/rules/", 404, models.CodeNoRoute},
 		{"GET", "/V1/rules", 404, models.CodeNoRoute},
 		{"GET", "/v1/templates/21/codes.csv", 404, models.CodeNoRoute},
-		{"POST", "/v1/budgets", 404, models.CodeNoRoute},
+		{"POST", "/v1/packs", 404, models.CodeNoRoute},
+		{"GET", "/v1/budgets/x", 404, models.CodeNotFound},
+		{"GET", "/v1/budgets/x/usages", 404, models.CodeNotFound},
+		{"POST", "/v1/locks/x1", 405, models.CodeNoMethod},
+		{"GET", "/v1/locks/" + strings.Repeat("x", 192), 422, models.CodeInvalid},
+		{"POST", "/v1/locks/%20x/cancel", 422, models.CodeInvalid},
 		{"PUT", "/v1/rules", 405, models.CodeNoMethod},
 		{"DELETE", "/v1/templates/21", 405, models.CodeNoMethod},
 		{"GET", "/v1/claims", 405, models.CodeNoMethod},

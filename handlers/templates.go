@@ -44,6 +44,7 @@ type templateBody struct {
 	Validity         models.Validity  `json:"validity"`
 	Audience         models.Audience  `json:"audience"`
 	Issue            models.Issue     `json:"issue"`
+	BudgetIDs        []models.ID      `json:"budget_ids"`
 	ReturnPolicy     returnPolicyBody `json:"return_policy"`
 	RemindBeforeDays []int            `json:"remind_before_days"`
 	Metadata         jsontext.Value   `json:"metadata"`
@@ -85,6 +86,7 @@ func (b *templateBody) spec() (models.TemplateSpec, error) {
 		Validity:         b.Validity,
 		Audience:         b.Audience,
 		Issue:            b.Issue,
+		BudgetIDs:        b.BudgetIDs,
 		ReturnPolicy:     b.ReturnPolicy.policy(),
 		RemindBeforeDays: b.RemindBeforeDays,
 		Metadata:         metadata(f, b.Metadata),
@@ -152,8 +154,8 @@ type validityView struct {
 	DelayDays      int    `json:"delay_days,omitempty"`
 }
 
-// templateView is a template in an answer. Audience is nil where the caller is
-// not to learn who else is invited.
+// templateView is a template in an answer. Audience and BudgetIDs are nil where
+// the caller is not to learn who else is invited, and who pays.
 type templateView struct {
 	ID               models.ID            `json:"id"`
 	MerchantID       string               `json:"merchant_id,omitempty"`
@@ -171,6 +173,7 @@ type templateView struct {
 	Validity         validityView         `json:"validity"`
 	Audience         *models.Audience     `json:"audience,omitempty"`
 	Issue            models.Issue         `json:"issue"`
+	BudgetIDs        []models.ID          `json:"budget_ids,omitempty"`
 	ReturnPolicy     models.ReturnPolicy  `json:"return_policy"`
 	RemindBeforeDays []int                `json:"remind_before_days,omitempty"`
 	Metadata         json.RawMessage      `json:"metadata,omitempty"`
@@ -186,7 +189,7 @@ func viewTemplate(t models.Template) any { return templateViewOf(&t) }
 // viewClaimable shows a template to those who may claim from it.
 func viewClaimable(t models.Template) any {
 	view := templateViewOf(&t)
-	view.Audience = nil
+	view.Audience, view.BudgetIDs = nil, nil
 	return view
 }
 
@@ -211,6 +214,7 @@ func templateViewOf(t *models.Template) templateView {
 		Validity:         validity,
 		Audience:         &t.Audience,
 		Issue:            t.Issue,
+		BudgetIDs:        t.BudgetIDs,
 		ReturnPolicy:     t.ReturnPolicy,
 		RemindBeforeDays: t.RemindBeforeDays,
 		Metadata:         t.Metadata,

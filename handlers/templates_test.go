@@ -88,7 +88,7 @@ func TestCreateTemplateNamesEveryFault(t *testing.T) {
 		},
 		goodTemplate[:len(goodTemplate)-1] + `,"metadata":[1]}`:          {"metadata"},
 		goodTemplate[:len(goodTemplate)-1] + `,"metadata":` + deep + `}`: {"metadata"},
-		goodTemplate[:len(goodTemplate)-1] + `,"budget_ids":["1"]}`:      {"budget_ids"},
+		goodTemplate[:len(goodTemplate)-1] + `,"budget_ids":[1]}`:        {"budget_ids[0]"},
 		goodTemplate[:len(goodTemplate)-1] + `,"state":"active"}`:        {"state"},
 	} {
 		p := problemOf(t, call(serve(t, newFake(), platform()), request{method: "POST", path: "/v1/templates", body: body}))

@@ -38,7 +38,47 @@ func TestGolden(t *testing.T) {
 		Resource: "template", ResourceID: 21, RequestID: "r-1", Detail: map[string]any{"stock": 15, "add": 5},
 	}
 	key := models.APIKey{ID: 41, Role: models.RoleMerchant, MerchantID: "m1", Name: "till", CreatedAt: from}
+	locked := f.coupon
+	locked.LockID, locked.OrderID, locked.UsedAt, locked.Status = ptr(models.ID(71)), "o1", &until, models.CouponUsed
+	budgeted := f.template
+	budgeted.BudgetIDs = []models.ID{61, 62}
+	tracked := models.Budget{
+		ID: 62, Version: 1, Used: 7, CreatedAt: from, UpdatedAt: from,
+		BudgetSpec: models.BudgetSpec{Name: "uses", Kind: models.BudgetCount, Period: models.PeriodNone, TimeZone: "UTC"},
+	}
+	usage := models.BudgetUsage{
+		ID: 81, BudgetID: 61, LockID: 71, CouponID: 31, UserID: "u1", RefundID: "r1", Step: models.StepReturn, Amount: 300,
+		PeriodStart: &from, At: until,
+	}
+	rejecting := f.verdict.Lock.Frozen.Quote
+	rejecting.Rejected = []models.Rejection{
+		{CouponID: 33, Code: models.CodeMinAmount, Detail: "spend more", Shortfall: 250},
+		{CouponCode: "ABC", Code: models.CodeCouponNotAvailable, Detail: "the user has no such coupon"},
+	}
+	refund := models.Refund{
+		Amount: 666, Lines: []models.RefundedLine{{LineID: "l1", Quantity: 1, Amount: 666}},
+		CouponsReturned: []models.ID{31}, BudgetReturned: []models.BudgetReturned{{BudgetID: 61, Amount: 334}},
+		Last: true, PerCoupon: []models.CouponShare{{CouponID: 31, Discount: 334}},
+	}
 	for name, view := range map[string]any{
+		"coupon_used":        viewCoupon(locked),
+		"template_budgets":   viewTemplate(budgeted),
+		"budget":             viewBudget(f.budget),
+		"budget_tracked":     viewBudget(tracked),
+		"usage":              viewUsage(usage),
+		"usage_plain":        viewUsage(models.BudgetUsage{ID: 82, Step: models.StepHold, Amount: 1, At: from}),
+		"qualification":      viewQualification(models.Qualification{Best: models.Combination{CouponIDs: []models.ID{31}, Discount: 5}}),
+		"qualification_none": viewQualification(models.Qualification{}),
+		"quote":              viewQuote(rejecting),
+		"quote_empty":        viewQuote(models.Quote{}),
+		"lock":               viewLock(*f.verdict.Lock),
+		"lock_tombstone":     viewLock(models.Lock{ID: 72, XID: "x2", State: models.LockCancelled}),
+		"batch": viewBatch([]string{"x1", "x2"})([]models.LockVerdict{
+			f.verdict, {Refused: models.Refuse(models.CodeLockExpired, "late")},
+		}),
+		"refund":             viewRefund("r1")(refund),
+		"refund_empty":       viewRefund("r1")(models.Refund{}),
+		"dtm_try":            viewDTM(f.verdict.Lock),
 		"rule":               viewRule(f.rule),
 		"rule_every":         viewRule(every),
 		"template":           viewTemplate(f.template),
@@ -96,12 +136,33 @@ func TestStampHasAlwaysThreeDigits(t *testing.T) {
 	}
 }
 
+// TestBudgetBodyKnowsEveryField is the same for budgets.
+func TestBudgetBodyKnowsEveryField(t *testing.T) {
+	t.Parallel()
+	spec := newFake().budget.BudgetSpec
+	text, err := json.Marshal(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var body budgetBody
+	if err := decode(text, &body); err != nil {
+		t.Fatal(err)
+	}
+	got, err := body.spec()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(spec, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestTemplateBodyKnowsEveryField is why a field added to the models' spec
 // cannot be lost in a PATCH: what the spec is written as, the body must read.
 func TestTemplateBodyKnowsEveryField(t *testing.T) {
 	t.Parallel()
 	spec := newFake().template.TemplateSpec
-	spec.RemindBeforeDays = []int{1}
+	spec.RemindBeforeDays, spec.BudgetIDs = []int{1}, []models.ID{61}
 	spec.Normalize()
 	text, err := json.Marshal(spec)
 	if err != nil {

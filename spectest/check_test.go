@@ -79,7 +79,7 @@ func TestCheck(t *testing.T) {
 		"undocumented redirect":   {granted(), func(x *exchange) { x.status = 301 }, "status 301 is not documented"},
 		"undocumented media type": {granted(), func(x *exchange) { x.header["Content-Type"] = "text/html" }, "media type"},
 		"undocumented header":     {granted(), func(x *exchange) { x.header["ETag"] = `"1"` }, "header ETag is not documented"},
-		"undocumented field":      {granted(), swap(`"issue_no":1`, `"issue_no":1,"lock_id":"9"`), "lock_id"},
+		"undocumented field":      {granted(), swap(`"issue_no":1`, `"issue_no":1,"gate_id":"9"`), "gate_id"},
 		"field of the wrong type": {granted(), swap(`"issue_no":1`, `"issue_no":"1"`), "issue_no"},
 		"field out of bounds":     {granted(), swap(`"issue_no":1`, `"issue_no":0`), "issue_no"},
 		"field missing":           {granted(), swap(`"issue_no":1,`, ``), "issue_no"},

@@ -31,6 +31,7 @@ func fail(c *gin.Context, err error) {
 		return
 	}
 	e.failed = true
+	err = e.told(err)
 	status, body, header := Render(err, e.requestID[0])
 	e.report(c, err, status)
 	if !c.Writer.Written() {
@@ -62,7 +63,7 @@ func (e *exchange) report(c *gin.Context, err error, status int) {
 	case errors.Is(err, models.ErrUnknown):
 		level, message = slog.LevelWarn, "outcome unknown"
 	case status == http.StatusInternalServerError && !isReplay(err):
-	case status == http.StatusServiceUnavailable && hasCause(err):
+	case (status == http.StatusServiceUnavailable || status == http.StatusTooEarly) && hasCause(err):
 		level, message = slog.LevelWarn, "busy"
 	case c.Writer.Written() && !errors.Is(err, context.Canceled):
 		message = "request failed after its answer had begun"

@@ -2,8 +2,8 @@
 // may, how often, for how long, and how an error becomes an answer.
 //
 // The order that the parts expect, from the outside in: Begin, Access, the
-// handler of NewMetrics, Recover, BodyLimit, Timeout, Auth, Limits, Allow,
-// Handle. All of it is safe for concurrent use, and nothing here starts a
+// handler of NewMetrics, Recover, Timeout, Retell, Auth, BodyLimit, Limits,
+// Allow, Handle. All of it is safe for concurrent use, and nothing here starts a
 // goroutine that outlives a request, save Authenticator.Run, which its caller
 // starts.
 package middleware
@@ -33,6 +33,7 @@ type exchange struct {
 	traceID   string    // empty without a valid traceparent
 	principal models.Principal
 	failed    bool // an error has been answered and, if need be, logged
+	retell    func(error) error
 }
 
 type exchangeKey struct{}

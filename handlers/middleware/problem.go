@@ -49,6 +49,13 @@ func statusOf(code models.Code) int {
 		models.CodeSoldOut, models.CodeAlreadyClaimed, models.CodeLimitReached,
 		models.CodeNotStarted, models.CodeEnded, models.CodePaused, models.CodeNotEligible:
 		return http.StatusConflict
+	case models.CodeCouponNotAvailable, models.CodeExpired, models.CodeOutOfScope, models.CodeMinAmount,
+		models.CodeMinQuantity, models.CodeUserTagsAny, models.CodeFirstOrder, models.CodePaymentMethods,
+		models.CodeChannels, models.CodeDaysOfWeek, models.CodeTimeOfDay, models.CodeExpression,
+		models.CodeBudgetExhausted, models.CodeExclusive, models.CodeGroup, models.CodeMaxPerOrder, models.CodeNoEffect,
+		models.CodeNotApplicable, models.CodeLockCancelled, models.CodeLockConfirmed, models.CodeLockExpired,
+		models.CodeNotConfirmed, models.CodeRefundExceeds:
+		return http.StatusConflict
 	case models.CodeVersion:
 		return http.StatusPreconditionFailed
 	case models.CodeTooLarge:
@@ -56,8 +63,11 @@ func statusOf(code models.Code) int {
 	case models.CodeNotJSON:
 		return http.StatusUnsupportedMediaType
 	case models.CodeInvalid, models.CodeRequired, models.CodeOutOfRange, models.CodeUnknownField,
-		models.CodeNotUnique, models.CodeUnknownRef, models.CodeCurrencyDiffer, models.CodeKeyReused:
+		models.CodeNotUnique, models.CodeUnknownRef, models.CodeCurrencyDiffer, models.CodeKeyReused,
+		models.CodeXIDReused, models.CodeRefundReused:
 		return http.StatusUnprocessableEntity
+	case models.CodeTooEarly:
+		return http.StatusTooEarly
 	case models.CodeNeedsIfMatch:
 		return http.StatusPreconditionRequired
 	case models.CodeRateLimited:
@@ -75,6 +85,9 @@ func statusOf(code models.Code) int {
 func refusalOf(err error) *models.Error {
 	var refusal *models.Error
 	switch {
+	case models.IsCode(err, models.CodeTooEarly): // whatever it covers up
+		errors.As(err, &refusal)
+		return refusal
 	case errors.Is(err, models.ErrUnknown): // whatever else it wraps
 		return &models.Error{
 			Code:   models.CodeOutcomeUnknown,
@@ -86,6 +99,12 @@ func refusalOf(err error) *models.Error {
 		return models.Busy("there was no time left for it; nothing was changed")
 	}
 	return &models.Error{Code: models.CodeInternal, Detail: "something went wrong on our side"}
+}
+
+// Told says with which status and code an error is answered.
+func Told(err error) (status int, code models.Code) {
+	refusal := refusalOf(err)
+	return statusOf(refusal.Code), refusal.Code
 }
 
 // Render turns an error into an answer: a *models.Replay into the very answer

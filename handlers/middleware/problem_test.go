@@ -75,11 +75,16 @@ func TestStatuses(t *testing.T) {
 		403: "forbidden",
 		404: "not_found no_route",
 		405: "method_not_allowed",
-		409: "sold_out already_claimed limit_reached not_started ended paused not_eligible wrong_state in_progress stock_below_claimed",
+		409: "sold_out already_claimed limit_reached not_started ended paused not_eligible wrong_state in_progress stock_below_claimed " +
+			"coupon_not_available expired out_of_scope min_amount min_quantity user_tags_any first_order payment_methods channels " +
+			"days_of_week time_of_day expression budget_exhausted stacking_exclusive stacking_group stacking_max_per_order no_effect " +
+			"not_applicable lock_cancelled lock_confirmed lock_expired lock_not_confirmed refund_exceeds",
 		412: "version_mismatch",
 		413: "too_large",
 		415: "not_json",
-		422: "invalid required out_of_range unknown_field duplicate unknown_ref currency_mismatch idempotency_key_reused",
+		422: "invalid required out_of_range unknown_field duplicate unknown_ref currency_mismatch idempotency_key_reused " +
+			"xid_reused refund_id_reused",
+		425: "too_early",
 		428: "if_match_required",
 		429: "rate_limited",
 		500: "internal",

@@ -40,7 +40,7 @@ func recovered(c *gin.Context, cause any) {
 		panic(http.ErrAbortHandler)
 	}
 	e.failed = true
-	status, body, header := Render(models.Refuse(models.CodeInternal, ""), e.requestID[0])
+	status, body, header := Render(e.told(models.Refuse(models.CodeInternal, "")), e.requestID[0])
 	answer(c, status, body, header)
 }
 

@@ -49,7 +49,7 @@ func probeRedis(ctx context.Context, e *engine) error {
 		return err
 	}
 	for _, line := range []string{"process_id:" + strconv.Itoa(e.live.pid), "loading:0"} {
-		if !strings.Contains(info, line+"\r\n") {
+		if !strings.Contains(info, "\n"+line+"\r\n") { // there is async_loading too
 			return fmt.Errorf("redis does not say %s", line)
 		}
 	}

@@ -248,7 +248,7 @@ func (s *Service) ask(ctx context.Context, e *entry) (models.GateAnswer, error) 
 	for range maxAsks {
 		e.epoch = e.Template.Epoch
 		answer, err := s.reserve.Submit(ctx, int64(e.Template.ID), models.Reservation{
-			TemplateID: e.Template.ID, ClaimID: e.ID, UserID: e.UserID, Epoch: e.epoch, Limit: e.Template.PerUserLimit,
+			TemplateID: e.Template.ID, ClaimID: e.ID, UserID: e.UserID, Epoch: e.epoch,
 		})
 		if err != nil && !errors.Is(err, groupcommit.ErrAbandoned) {
 			return models.GateAway, err
@@ -295,7 +295,7 @@ func (s *Service) submit(ctx context.Context, e entry) (models.Verdict, error) {
 func (e *entry) outcome(step models.GateStep, epoch int64) models.GateOutcome {
 	return models.GateOutcome{
 		TemplateID: e.Template.ID, ClaimID: e.ID, UserID: e.UserID,
-		Epoch: epoch, Limit: e.Template.PerUserLimit, Step: step,
+		Epoch: epoch, Step: step,
 	}
 }
 

@@ -40,7 +40,7 @@ func benchmarkReserve(b *testing.B, g gates, size int) {
 		for i := range asks {
 			claim++
 			asks[i] = models.Reservation{
-				TemplateID: 1, ClaimID: claim, UserID: "user-" + strconv.FormatInt(int64(claim), 10), Epoch: 1, Limit: 1,
+				TemplateID: 1, ClaimID: claim, UserID: "user-" + strconv.FormatInt(int64(claim), 10), Epoch: 1,
 			}
 		}
 		b.StartTimer()

@@ -70,7 +70,7 @@ func (f *fixture) rebuild(left int64, holders ...models.Holder) {
 }
 
 func (f *fixture) ask(claim models.ID, user string) models.Reservation {
-	return models.Reservation{TemplateID: f.id, ClaimID: claim, UserID: user, Epoch: f.epoch, Limit: f.limit}
+	return models.Reservation{TemplateID: f.id, ClaimID: claim, UserID: user, Epoch: f.epoch}
 }
 
 // reserve asks for each user with a new claim id, all in one batch.
@@ -91,7 +91,7 @@ func (f *fixture) again(claim models.ID, user string) models.GateAnswer {
 
 func (f *fixture) outcome(step models.GateStep, claim models.ID, user string) models.GateOutcome {
 	return models.GateOutcome{
-		TemplateID: f.id, ClaimID: claim, UserID: user, Epoch: f.epoch, Limit: f.limit, Step: step,
+		TemplateID: f.id, ClaimID: claim, UserID: user, Epoch: f.epoch, Step: step,
 	}
 }
 

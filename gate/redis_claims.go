@@ -11,7 +11,7 @@ import (
 
 // Reserve asks for one unit each and answers in the order of the asks, GateAway
 // for those whose answer is not known. Asking again with the same claim id
-// while that is pending changes nothing. What counts is the limit of the epoch,
+// while that is pending changes nothing. What counts is the limit per user
 // as it was loaded.
 func (r *Redis) Reserve(ctx context.Context, asks []models.Reservation) []models.GateAnswer {
 	answers := make([]models.GateAnswer, len(asks)) // all GateAway

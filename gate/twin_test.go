@@ -98,7 +98,7 @@ func (w *twins) reserve(t *rapid.T) {
 	asks := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) models.Reservation {
 		claim := models.ID(rapid.IntRange(1, 25).Draw(t, "claim"))
 		return models.Reservation{
-			TemplateID: w.template(t), ClaimID: claim, UserID: userOf(claim), Epoch: w.anEpoch(t), Limit: w.limit,
+			TemplateID: w.template(t), ClaimID: claim, UserID: userOf(claim), Epoch: w.anEpoch(t),
 		}
 	}), 1, 8).Draw(t, "asks")
 	w.both("reserve", func(g gates) (any, error) { return g.Reserve(w.Context(), asks), nil })
@@ -109,7 +109,7 @@ func (w *twins) finish(t *rapid.T) {
 		claim := models.ID(rapid.IntRange(1, 25).Draw(t, "claim"))
 		steps := []models.GateStep{models.GateConfirm, models.GateRelease, models.GateRecord}
 		return models.GateOutcome{
-			TemplateID: w.template(t), ClaimID: claim, UserID: userOf(claim), Epoch: w.anEpoch(t), Limit: w.limit,
+			TemplateID: w.template(t), ClaimID: claim, UserID: userOf(claim), Epoch: w.anEpoch(t),
 			Step: rapid.SampledFrom(steps).Draw(t, "step"),
 		}
 	}), 1, 8).Draw(t, "outcomes")

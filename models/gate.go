@@ -8,7 +8,6 @@ type Reservation struct {
 	ClaimID    ID
 	UserID     string
 	Epoch      int64 // the template row's, as the caller knows it
-	Limit      int64 // per user
 }
 
 // GateAnswer is what the gate says to a reservation. It is a filter's word
@@ -42,7 +41,6 @@ type GateOutcome struct {
 	ClaimID    ID
 	UserID     string
 	Epoch      int64
-	Limit      int64
 	Step       GateStep
 }
 

@@ -60,25 +60,8 @@ func (b *apiKeyBody) grant(actor models.Principal) (models.APIKey, error) {
 	if err != nil {
 		return models.APIKey{}, err
 	}
-	f := models.NewFaults()
-	switch b.Role {
-	case "":
-		f.Require(false, "role")
-	case models.RoleMerchant:
-		f.Require(merchantID != "", "merchant_id")
-	case models.RolePlatform, models.RoleService:
-		if merchantID != "" {
-			f.Add("merchant_id", models.CodeInvalid, "goes with role merchant only")
-		}
-	case models.RoleUser:
-		f.Add("role", models.CodeInvalid, "users have tokens, not API keys")
-	default:
-		f.Add("role", models.CodeInvalid, "must be platform, merchant or service")
-	}
-	if b.Name != "" {
-		models.CheckName(f, "name", b.Name)
-	}
-	return models.APIKey{Role: b.Role, MerchantID: merchantID, Name: b.Name}, f.Err()
+	key := models.APIKey{Role: b.Role, MerchantID: merchantID, Name: b.Name}
+	return key, key.Check()
 }
 
 func (a *api) createAPIKey(c *gin.Context) error {

@@ -192,7 +192,7 @@ func (s *Service) prepare(op models.Op, def *models.Template, userID string) (en
 		return entry{}, models.Busy("this instance cannot make ids right now")
 	}
 	now := s.store.Now()
-	e := entry{Claim: models.Claim{ID: id, UserID: userID, Code: models.NewCode(), Template: def, At: now, Key: op.Key}}
+	e := entry{Claim: models.Claim{ID: id, UserID: userID, Template: def, At: now, Key: op.Key}}
 	e.ValidFrom, e.ExpiresAt, err = def.Span(now)
 	return e, err
 }
@@ -282,6 +282,9 @@ func (s *Service) submitDirect(ctx context.Context, e entry) (models.Verdict, er
 }
 
 func (s *Service) submit(ctx context.Context, e entry) (models.Verdict, error) {
+	if e.Refused == nil {
+		e.Code = models.NewCode()
+	}
 	verdict, err := s.commit.Submit(ctx, int64(e.Template.ID), e)
 	if e.reserved && (errors.Is(err, groupcommit.ErrBusy) || errors.Is(err, groupcommit.ErrClosed)) {
 		s.finisher.tell(e.outcome(models.GateRelease, e.epoch)) // it never reached a batch

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -144,11 +146,15 @@ func newGate(ctx context.Context, cfg config.Config, now models.Clock, log *slog
 	return g, nil
 }
 
+// commitGrace is how long past its deadline a claim or lock waits for the commit
+// that it is in: better a late answer than an unknown outcome.
+const commitGrace = 500 * time.Millisecond
+
 func (a *app) startClaims(context.Context) error {
 	c := a.cfg.Claims
 	service, err := claims.New(claims.Config{
 		MaxBatch: c.MaxBatch, WaitingRoom: c.WaitingRoom, Lanes: c.Lanes, Direct: c.Direct,
-		CommitTimeout: a.cfg.Jobs.SettleAfter / 2, DefinitionTTL: c.DefinitionTTL,
+		CommitTimeout: a.cfg.Jobs.SettleAfter / 2, Grace: commitGrace, DefinitionTTL: c.DefinitionTTL,
 	}, a.store, a.gate, a.log)
 	if err != nil {
 		return err
@@ -164,7 +170,7 @@ const programs = 1000
 func (a *app) startCheckout(context.Context) error {
 	c := a.cfg.Checkout
 	service := checkout.New(checkout.Config{
-		MaxBatch: c.MaxBatch, WaitingRoom: c.WaitingRoom, Lanes: c.Lanes, Timeout: c.Timeout,
+		MaxBatch: c.MaxBatch, WaitingRoom: c.WaitingRoom, Lanes: c.Lanes, Timeout: c.Timeout, Grace: commitGrace,
 	}, a.store, discount.New(programs), a.log)
 	a.checkout = service
 	a.onStop(func() error { service.Close(); return nil })
@@ -211,7 +217,7 @@ func (a *app) startJobs(context.Context) error {
 	j, st := a.cfg.Jobs, a.store
 	settle := &jobs.Settle{Gate: a.gate, Store: st, Now: st.Now, After: j.SettleAfter}
 	reconcile := &jobs.Reconcile{Gate: a.gate, Store: st, Rebuild: a.claims, Now: st.Now}
-	expire := &jobs.Expire{Store: st, Now: st.Now, Grace: a.cfg.Checkout.Timeout}
+	expire := &jobs.Expire{Store: st, Now: st.Now, Grace: a.cfg.Checkout.Timeout + commitGrace/2}
 	keys := jobs.Purge{Drop: st.PurgeIdempotencyKeys, Now: st.Now, Keep: j.KeepIdempotencyKeys}
 	tombstones := jobs.Purge{Drop: st.PurgeTombstones, Now: st.Now, Keep: keepTombstones}
 	// A gate in this process is nobody else's to look after.
@@ -243,6 +249,9 @@ func (a *app) buildServer(context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := unknownRoutes(routes, deadlines(a.cfg)); err != nil {
+		return err
+	}
 	h := a.cfg.HTTP
 	a.server = &http.Server{
 		Handler: routes, ReadHeaderTimeout: h.ReadHeaderTimeout, ReadTimeout: h.ReadTimeout,
@@ -250,6 +259,37 @@ func (a *app) buildServer(context.Context) error {
 		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
 	return nil
+}
+
+// unknownRoutes says which of the routes that were given a deadline do not exist:
+// a misspelt one would go without.
+func unknownRoutes(routes *gin.Engine, deadlines map[string]time.Duration) error {
+	known := map[string]bool{}
+	for _, route := range routes.Routes() {
+		known[route.Path] = true
+	}
+	var faults []error
+	for _, path := range slices.Sorted(maps.Keys(deadlines)) {
+		if !known[path] {
+			faults = append(faults, fmt.Errorf("http.route_timeouts: there is no route %s", path))
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// deadlines is how long the work on a request may take, by its route; all others
+// have http.request_timeout.
+func deadlines(cfg config.Config) map[string]time.Duration {
+	all := map[string]time.Duration{"/v1/claims": cfg.Claims.Timeout}
+	for _, route := range []string{
+		"/v1/locks", "/v1/locks/:xid/confirm", "/v1/locks/:xid/cancel", "/v1/locks/:xid/refund",
+		"/v1/locks/batch/confirm", "/v1/locks/batch/cancel",
+		"/v1/dtm/locks/try", "/v1/dtm/locks/confirm", "/v1/dtm/locks/cancel",
+	} {
+		all[route] = cfg.Checkout.Timeout
+	}
+	maps.Copy(all, cfg.HTTP.TimeoutsByRoute())
+	return all
 }
 
 func (a *app) deps(registry *prometheus.Registry, measure gin.HandlerFunc) handlers.Deps {
@@ -273,7 +313,7 @@ func (a *app) deps(registry *prometheus.Registry, measure gin.HandlerFunc) handl
 		TrustedProxies: a.cfg.HTTP.TrustedProxies,
 		Around: []gin.HandlerFunc{
 			middleware.Begin(a.log), middleware.Access(middleware.AccessMode(a.cfg.Log.Access)), measure,
-			middleware.Recover(), middleware.Timeout(a.cfg.HTTP.RequestTimeout, map[string]time.Duration{"/v1/claims": a.cfg.Claims.Timeout}),
+			middleware.Recover(), middleware.Timeout(a.cfg.HTTP.RequestTimeout, deadlines(a.cfg)),
 		},
 		Auth: middleware.Auth(a.auth), Bounds: bounds,
 	}

@@ -25,7 +25,7 @@ type fake struct {
 	ends   []models.LockEnd
 
 	refund models.RefundRequest
-	hold   chan struct{} // unless nil, a batch waits until it is closed, or for its own end
+	hold   chan struct{} // unless nil, a batch waits until it is closed, like a commit past its own end
 	fault  error         // unless nil, what every batch fails with
 	idle   error         // unless nil, why there are no ids
 }
@@ -62,22 +62,17 @@ func (f *fake) WalletOf(_ context.Context, user string, limit int, _ time.Time) 
 	return have, nil
 }
 
-func (f *fake) wait(ctx context.Context) error {
-	if f.hold == nil {
-		return f.fault
+func (f *fake) wait() error {
+	if f.hold != nil {
+		<-f.hold
 	}
-	select {
-	case <-f.hold:
-		return f.fault
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return f.fault
 }
 
 func (f *fake) CommitTries(
 	ctx context.Context, batch []models.Try, decide func(*models.Try, []models.WalletCoupon) (*models.Frozen, *models.Error),
 ) ([]models.LockVerdict, error) {
-	if err := f.wait(ctx); err != nil {
+	if err := f.wait(); err != nil {
 		return nil, err
 	}
 	verdicts := make([]models.LockVerdict, len(batch))
@@ -101,8 +96,8 @@ func (f *fake) CommitTries(
 	return verdicts, nil
 }
 
-func (f *fake) CommitEnds(ctx context.Context, batch []models.LockEnd) ([]models.LockVerdict, error) {
-	if err := f.wait(ctx); err != nil {
+func (f *fake) CommitEnds(_ context.Context, batch []models.LockEnd) ([]models.LockVerdict, error) {
+	if err := f.wait(); err != nil {
 		return nil, err
 	}
 	verdicts := make([]models.LockVerdict, len(batch))

@@ -51,6 +51,9 @@ type Config struct {
 	// Timeout is how long one lock, confirm or cancel may take, its wait and
 	// its transaction each, within its request's own deadline.
 	Timeout time.Duration
+
+	// Grace is how long past that a call waits for the commit that it is in.
+	Grace time.Duration
 }
 
 // Service qualifies, quotes and locks. It is safe for concurrent use.
@@ -75,7 +78,7 @@ type Service struct {
 func New(cfg Config, st store, engine *discount.Engine, log *slog.Logger) *Service {
 	s := &Service{cfg: cfg, store: st, engine: engine, log: log}
 	bounds := groupcommit.Config{
-		Lanes: cfg.Lanes, MaxBatch: cfg.MaxBatch, WaitingRoom: cfg.WaitingRoom, Timeout: cfg.Timeout,
+		Lanes: cfg.Lanes, MaxBatch: cfg.MaxBatch, WaitingRoom: cfg.WaitingRoom, Timeout: cfg.Timeout, Grace: cfg.Grace,
 	}
 	s.tries = groupcommit.New(bounds, func(ctx context.Context, batch []models.Try) ([]models.LockVerdict, error) {
 		return st.CommitTries(ctx, batch, s.decide)

@@ -46,6 +46,7 @@ type Config struct {
 	Lanes         int           // transactions at once; a template's claims go through one lane
 	Direct        int           // claims at once that pass the gate by while it is cold or away
 	CommitTimeout time.Duration // of one transaction; shorter than what is pending is left alone before it is settled
+	Grace         time.Duration // how long past its deadline a claim waits for the commit that it is in
 	DefinitionTTL time.Duration // how old a template may be by which claims are judged; a tightening edit holds at once all the same
 }
 
@@ -83,7 +84,8 @@ func New(cfg Config, st store, g gate, log *slog.Logger) (*Service, error) {
 		finisher: newFinisher(g, log),
 	}
 	bounds := groupcommit.Config{
-		Lanes: cfg.Lanes, MaxBatch: cfg.MaxBatch, WaitingRoom: cfg.WaitingRoom, Timeout: cfg.CommitTimeout,
+		Lanes: cfg.Lanes, MaxBatch: cfg.MaxBatch, WaitingRoom: cfg.WaitingRoom,
+		Timeout: cfg.CommitTimeout, Grace: cfg.Grace,
 	}
 	s.reserve = groupcommit.New(bounds, func(ctx context.Context, asks []models.Reservation) ([]models.GateAnswer, error) {
 		return g.Reserve(ctx, asks), nil

@@ -30,9 +30,21 @@ type HTTP struct {
 	WriteTimeout      time.Duration
 	IdleTimeout       time.Duration
 	RequestTimeout    time.Duration // the deadline of one request's work
+	RouteTimeouts     []string      // the deadlines of some routes, as "/v1/checkout/quote=300ms"
 	ShutdownTimeout   time.Duration
 	MaxBodyBytes      int64
 	TrustedProxies    []string // addresses and CIDR ranges; empty: none
+}
+
+// TimeoutsByRoute is what RouteTimeouts says.
+func (h HTTP) TimeoutsByRoute() map[string]time.Duration {
+	all := make(map[string]time.Duration, len(h.RouteTimeouts))
+	for _, one := range h.RouteTimeouts {
+		if route, limit, ok := parseRouteTimeout(one); ok {
+			all[route] = limit
+		}
+	}
+	return all
 }
 
 // MySQL is the database that decides; with an empty DSN an embedded one does.

@@ -52,6 +52,7 @@ func serverKeys(c *Config) []key {
 		span("http.write_timeout", &c.HTTP.WriteTimeout, "30s", 100*time.Millisecond, time.Hour),
 		span("http.idle_timeout", &c.HTTP.IdleTimeout, "2m", time.Second, time.Hour),
 		span("http.request_timeout", &c.HTTP.RequestTimeout, "5s", 10*time.Millisecond, time.Hour),
+		list("http.route_timeouts", &c.HTTP.RouteTimeouts, "path=duration such as /v1/checkout/quote=300ms, 10ms to 1h", isRouteTimeout),
 		span("http.shutdown_timeout", &c.HTTP.ShutdownTimeout, "15s", time.Second, time.Hour),
 		number("http.max_body_bytes", &c.HTTP.MaxBodyBytes, "1048576", 1<<10, 1<<30),
 		list("http.trusted_proxies", &c.HTTP.TrustedProxies, "addresses or CIDR ranges such as 10.0.0.0/8", isProxy),
@@ -98,7 +99,7 @@ func authKeys(c *Config) []key {
 
 func workKeys(c *Config) []key {
 	return []key{
-		span("claims.timeout", &c.Claims.Timeout, "2s", 10*time.Millisecond, time.Minute),
+		span("claims.timeout", &c.Claims.Timeout, "500ms", 10*time.Millisecond, time.Minute),
 		number("claims.max_batch", &c.Claims.MaxBatch, "512", 1, 10_000),
 		number("claims.waiting_room", &c.Claims.WaitingRoom, "8192", 1, 1_000_000),
 		number("claims.lanes", &c.Claims.Lanes, "2", 1, 64),
@@ -208,6 +209,17 @@ func isHostPort(s string) bool {
 	}
 	_, err = strconv.ParseUint(port, 10, 16)
 	return err == nil
+}
+
+func parseRouteTimeout(s string) (route string, limit time.Duration, ok bool) {
+	route, text, found := strings.Cut(s, "=")
+	limit, err := time.ParseDuration(text)
+	return route, limit, found && strings.HasPrefix(route, "/") && err == nil && 10*time.Millisecond <= limit && limit <= time.Hour
+}
+
+func isRouteTimeout(s string) bool {
+	_, _, ok := parseRouteTimeout(s)
+	return ok
 }
 
 func isProxy(s string) bool {

@@ -163,9 +163,9 @@ func crossFaults(c *Config) faults {
 		found = append(found, fmt.Sprintf("http.request_timeout = %q: must be at most http.write_timeout (%s), or no answer is sent",
 			c.HTTP.RequestTimeout, c.HTTP.WriteTimeout))
 	}
-	if c.Jobs.SettleAfter <= c.Claims.Timeout {
+	if claims := max(c.Claims.Timeout, c.HTTP.TimeoutsByRoute()["/v1/claims"]); c.Jobs.SettleAfter <= claims {
 		found = append(found, fmt.Sprintf("jobs.settle_after = %q: must be more than claims.timeout (%s), or a claim is settled while it is being made",
-			c.Jobs.SettleAfter, c.Claims.Timeout))
+			c.Jobs.SettleAfter, claims))
 	}
 	if len(c.Redis.Addrs) > 1 && c.Redis.DB != 0 {
 		found = append(found, fmt.Sprintf("redis.db = \"%d\": must be 0 with several redis.addrs, for a cluster has no other", c.Redis.DB))

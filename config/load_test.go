@@ -29,6 +29,7 @@ func others() map[string]string {
 		"http.write_timeout":            "1m0s",
 		"http.idle_timeout":             "1m0s",
 		"http.request_timeout":          "1s",
+		"http.route_timeouts":           "/v1/checkout/quote=300ms,/v1/locks/:xid/refund=4s",
 		"http.shutdown_timeout":         "1s",
 		"http.max_body_bytes":           "2048",
 		"http.trusted_proxies":          "10.0.0.0/8,::1",
@@ -336,6 +337,7 @@ func TestRefusedValues(t *testing.T) {
 		"http.read_timeout":          {"1", "-1s", "99h", "1e3"},
 		"http.max_body_bytes":        {"1", "1MB", "1.5", "99999999999999999999", " 2048"},
 		"http.trusted_proxies":       {"proxy", "10.0.0.0/33", "10.0.0.1,x"},
+		"http.route_timeouts":        {"1s", "/v1/locks", "/v1/locks=soon", "v1/locks=1s", "/v1/locks=1ms"},
 		"data_dir":                   {"  "},
 		"mysql.dsn":                  {"scrip", "u:p@tcp(h:1)/", "u:p@tcp(h:1"},
 		"mysql.allow_unsafe":         {"1", "yes", "TRUE"},
@@ -380,6 +382,7 @@ func TestValuesThatDoNotGoTogether(t *testing.T) {
 	}{
 		{"http.request_timeout", []string{"SCRIP_HTTP_REQUEST_TIMEOUT=31s"}},
 		{"jobs.settle_after", []string{"SCRIP_JOBS_SETTLE_AFTER=1s", "SCRIP_CLAIMS_TIMEOUT=1s"}},
+		{"jobs.settle_after", []string{"SCRIP_HTTP_ROUTE_TIMEOUTS=/v1/claims=5s"}},
 		{"redis.db", []string{"SCRIP_REDIS_ADDRS=a:1,b:1", "SCRIP_REDIS_DB=1"}},
 	} {
 		_, err := Load("", test.env)

@@ -18,8 +18,9 @@ import (
 
 // What Submit may fail with, besides what the batch itself failed with.
 var (
-	// ErrBusy says that the waiting room was full, or that the caller's time
-	// ran out in it. The request was not handed over: nothing happened.
+	// ErrBusy says that the waiting room was full, that what stands ahead in it
+	// would take longer than the caller has, or that the caller's time ran out
+	// in it. The request was not handed over: nothing happened.
 	ErrBusy = errors.New("the waiting room is full")
 	// ErrClosed says that the committer is stopping. Nothing happened.
 	ErrClosed = errors.New("stopping")
@@ -33,7 +34,13 @@ type Config struct {
 	Lanes       int           // batches that may run at once, each with its own requests
 	MaxBatch    int           // requests in one batch
 	WaitingRoom int           // requests waiting to be handed over, over all lanes
-	Timeout     time.Duration // of one batch, whatever its requests' own deadlines
+	Timeout     time.Duration // of one batch at most, whatever its requests' own deadlines
+
+	// Grace is how long past its deadline a caller waits for the batch that has
+	// its request: a commit that is on its way is better told late than called
+	// unknown. A batch ends earlier than Timeout when none of its callers waits
+	// any more, but always has half of Grace.
+	Grace time.Duration
 }
 
 // Run decides one batch: one answer for each request, in their order, or an
@@ -55,6 +62,7 @@ type Committer[Q, A any] struct {
 type lane[Q, A any] struct {
 	mu     sync.Mutex
 	queue  []*call[Q, A]
+	pace   pace
 	idle   bool // the server sleeps until it is woken
 	closed bool
 	wake   chan struct{}
@@ -86,6 +94,10 @@ func New[Q, A any](cfg Config, run Run[Q, A]) *Committer[Q, A] {
 // Submit hands a request over and waits for its answer. Requests with the same
 // key go through the same lane, in the order of their arrival, and so never
 // contend with one another in the database.
+//
+// The deadline of ctx is that of the wait for a batch. Who cannot be served by
+// then is refused at once rather than when it is over. A request that a batch has
+// taken is waited for a little longer (Config.Grace) unless ctx is cancelled.
 func (c *Committer[Q, A]) Submit(ctx context.Context, key int64, request Q) (A, error) {
 	var none A
 	if ctx.Err() != nil {
@@ -96,20 +108,36 @@ func (c *Committer[Q, A]) Submit(ctx context.Context, key int64, request Q) (A, 
 		return none, ErrBusy
 	}
 	own := &call[Q, A]{ctx: ctx, request: request, answer: make(chan outcome[A], 1)}
-	if !c.laneOf(key).join(own) {
+	if err := c.laneOf(key).join(own, c.cfg.MaxBatch); err != nil {
 		c.waiting.Add(-1)
-		return none, ErrClosed
+		return none, err
 	}
 	select {
 	case got := <-own.answer:
 		return got.answer, got.err
 	case <-ctx.Done():
-		if own.taken.Swap(true) {
-			return none, ErrAbandoned
+		if !own.taken.Swap(true) {
+			c.waiting.Add(-1)
+			return none, ErrBusy
 		}
-		c.waiting.Add(-1)
-		return none, ErrBusy
+		return own.late(c.cfg.Grace)
 	}
+}
+
+// late waits a little longer for a batch that is under way; not for a caller
+// who has gone.
+func (own *call[Q, A]) late(grace time.Duration) (A, error) {
+	if errors.Is(own.ctx.Err(), context.DeadlineExceeded) && grace > 0 {
+		timer := time.NewTimer(grace)
+		defer timer.Stop()
+		select {
+		case got := <-own.answer:
+			return got.answer, got.err
+		case <-timer.C:
+		}
+	}
+	var none A
+	return none, ErrAbandoned
 }
 
 func (c *Committer[Q, A]) laneOf(key int64) *lane[Q, A] {
@@ -117,16 +145,21 @@ func (c *Committer[Q, A]) laneOf(key int64) *lane[Q, A] {
 	return c.lanes[(key%n+n)%n]
 }
 
-// join puts a call at the end of the queue; false once the lane is closed.
-func (l *lane[Q, A]) join(own *call[Q, A]) bool {
+// join puts a call at the end of the queue, unless the lane is closed or the
+// call's time will be over before its turn.
+func (l *lane[Q, A]) join(own *call[Q, A], most int) error {
+	deadline, bounded := own.ctx.Deadline()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return false
+		return ErrClosed
+	}
+	if bounded && l.pace.over(deadline, len(l.queue)/most) {
+		return ErrBusy
 	}
 	l.queue = append(l.queue, own)
 	l.rouse()
-	return true
+	return nil
 }
 
 func (l *lane[Q, A]) rouse() {
@@ -147,6 +180,7 @@ func (l *lane[Q, A]) take(batch []*call[Q, A], most int) (_ []*call[Q, A], close
 	clear(l.queue[rest:])
 	l.queue = l.queue[:rest]
 	l.idle = n == 0 && !l.closed
+	l.pace.turn(time.Now(), n > 0)
 	return batch, l.closed
 }
 
@@ -195,7 +229,7 @@ func (c *Committer[Q, A]) commit(batch []*call[Q, A]) {
 	if len(live) == 0 {
 		return
 	}
-	answers, err := c.runSafely(requests)
+	answers, err := c.runSafely(c.timeFor(live), requests)
 	for i, one := range live {
 		if err != nil {
 			one.answer <- outcome[A]{err: err}
@@ -205,8 +239,24 @@ func (c *Committer[Q, A]) commit(batch []*call[Q, A]) {
 	}
 }
 
-func (c *Committer[Q, A]) runSafely(requests []Q) (answers []A, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), c.cfg.Timeout)
+// timeFor is how long a batch may take: until the last of its callers has no
+// more use for it.
+func (c *Committer[Q, A]) timeFor(live []*call[Q, A]) time.Duration {
+	var last time.Time
+	for _, one := range live {
+		deadline, bounded := one.ctx.Deadline()
+		if !bounded {
+			return c.cfg.Timeout
+		}
+		if deadline.After(last) {
+			last = deadline
+		}
+	}
+	return min(max(time.Until(last), c.cfg.Grace/2), c.cfg.Timeout)
+}
+
+func (c *Committer[Q, A]) runSafely(limit time.Duration, requests []Q) (answers []A, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil { // one bad batch must not end the lane

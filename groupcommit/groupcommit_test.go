@@ -108,6 +108,118 @@ func TestDeadlines(t *testing.T) {
 	})
 }
 
+func TestWhoCannotBeServedInTimeIsRefusedAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var sizes []int
+		c := groupcommit.New(config(), slow(&sizes)) // a second for each batch of four
+		var callers sync.WaitGroup
+		submit := func(patience time.Duration, want error) {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			began := time.Now()
+			callers.Go(func() {
+				defer cancel()
+				_, err := c.Submit(ctx, 0, 1)
+				if !errors.Is(err, want) || want != nil && time.Since(began) != 0 {
+					t.Errorf("with %v: %v after %v", patience, err, time.Since(began))
+				}
+			})
+			synctest.Wait()
+		}
+		submit(2*time.Second, nil)
+		callers.Wait() // the lane knows how long a batch takes
+		synctest.Wait()
+		submit(2*time.Second, nil) // under way for a second
+		submit(1900*time.Millisecond, groupcommit.ErrBusy)
+		for range 4 {
+			submit(2100*time.Millisecond, nil) // the second batch
+		}
+		submit(2900*time.Millisecond, groupcommit.ErrBusy)
+		submit(3100*time.Millisecond, nil) // the third
+		callers.Wait()
+		synctest.Wait()
+		submit(1100*time.Millisecond, nil) // a lane at rest takes it, however slow it was
+		callers.Wait()
+		c.Close()
+		if !slices.Equal(sizes, []int{1, 1, 4, 1, 1}) {
+			t.Errorf("batches of %v", sizes)
+		}
+	})
+}
+
+func TestWhileABatchHangsNobodyQueuesBehindIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hung := make(chan struct{})
+		c := groupcommit.New(config(), func(_ context.Context, batch []int) ([]int, error) {
+			<-hung
+			return batch, nil
+		})
+		var callers sync.WaitGroup
+		callers.Go(func() { _, _ = c.Submit(t.Context(), 0, 1) })
+		time.Sleep(time.Second) //nolint:forbidigo // in a bubble it only moves the clock
+		short, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		began := time.Now()
+		if _, err := c.Submit(short, 0, 2); !errors.Is(err, groupcommit.ErrBusy) || time.Since(began) != 0 {
+			t.Errorf("got %v after %v", err, time.Since(began))
+		}
+		close(hung)
+		callers.Wait()
+		c.Close()
+	})
+}
+
+func TestACommitOnItsWayIsToldLate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		cfg.Grace = 600 * time.Millisecond
+		var sizes []int
+		c := groupcommit.New(cfg, slow(&sizes))
+		for patience, want := range map[time.Duration]error{
+			500 * time.Millisecond: nil, 300 * time.Millisecond: groupcommit.ErrAbandoned,
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			if _, err := c.Submit(ctx, 0, 1); !errors.Is(err, want) {
+				t.Errorf("with %v: %v", patience, err)
+			}
+			cancel()
+			time.Sleep(time.Second) //nolint:forbidigo // the batch that nobody waits for any more
+		}
+		gone, leave := context.WithCancelCause(t.Context())
+		began := time.Now()
+		time.AfterFunc(100*time.Millisecond, func() { leave(nil) })
+		if _, err := c.Submit(gone, 0, 1); !errors.Is(err, groupcommit.ErrAbandoned) || time.Since(began) != 100*time.Millisecond {
+			t.Errorf("a caller who has gone: %v after %v", err, time.Since(began))
+		}
+		c.Close()
+	})
+}
+
+func TestABatchEndsWhenNobodyNeedsItAnyMore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		cfg.Grace = 600 * time.Millisecond
+		c := groupcommit.New(cfg, func(ctx context.Context, _ []int) ([]int, error) {
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+		for patience, want := range map[time.Duration]time.Duration{
+			time.Hour: time.Minute, 500 * time.Millisecond: 500 * time.Millisecond, time.Millisecond: 300 * time.Millisecond,
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			began := time.Now()
+			if _, err := c.Submit(ctx, 0, 1); !errors.Is(err, context.DeadlineExceeded) || time.Since(began) != want {
+				t.Errorf("with %v: %v after %v", patience, err, time.Since(began))
+			}
+			cancel()
+		}
+		c.Close()
+	})
+}
+
 func TestCloseAnswersWhoWasHandedOver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -72,12 +73,22 @@ func once[T any](
 	result, err := do(ctx, op)
 	if op.Key != nil {
 		op.Key.Render = renderer(status(result), view, op.RequestID)
-		err = a.Store.RememberAnswer(ctx, op, result, err)
+		err = a.remember(ctx, op, result, err)
 	}
 	if err != nil {
 		return err
 	}
 	return answer(c, status(result), view(result))
+}
+
+// rememberTimeout is how long keeping an answer may take. It has a time of its
+// own: what was done at the last moment would else be told as unknown.
+const rememberTimeout = time.Second
+
+func (a *api) remember(ctx context.Context, op models.Op, result any, failure error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rememberTimeout)
+	defer cancel()
+	return a.Store.RememberAnswer(ctx, op, result, failure)
 }
 
 // always is the status of an act that has but one.

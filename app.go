@@ -219,22 +219,31 @@ func (a *app) startJobs(context.Context) error {
 	reconcile := &jobs.Reconcile{Gate: a.gate, Store: st, Rebuild: a.claims, Now: st.Now}
 	expire := &jobs.Expire{Store: st, Now: st.Now, Grace: a.cfg.Checkout.Timeout + commitGrace/2}
 	keys := jobs.Purge{Drop: st.PurgeIdempotencyKeys, Now: st.Now, Keep: j.KeepIdempotencyKeys}
+	worker := &jobs.Worker{Store: st, Owner: uuid.NewString(), Kinds: a.kinds()}
 	tombstones := jobs.Purge{Drop: st.PurgeTombstones, Now: st.Now, Keep: keepTombstones}
 	// A gate in this process is nobody else's to look after.
 	shared := len(a.cfg.Redis.Addrs) > 0
-	runner := jobs.Start( //nolint:contextcheck // jobs end by Stop, after the last request
-		st, uuid.NewString(), a.log,
-		jobs.Job{Name: "settle", Every: j.Interval, Alone: shared, Step: settle.Step},
-		jobs.Job{Name: "reconcile", Every: j.Interval, Alone: shared, Step: reconcile.Step},
+	list := []jobs.Job{
+		{Name: "settle", Every: j.Interval, Alone: shared, Step: settle.Step},
+		{Name: "reconcile", Every: j.Interval, Alone: shared, Step: reconcile.Step},
 		// Every instance does it: one that died must not keep the others from it
 		// until its lease has run out.
-		jobs.Job{Name: "expire-locks", Every: min(j.Interval, time.Second), Step: expire.Step},
-		jobs.Job{Name: "purge-keys", Every: time.Minute, Alone: true, Step: keys.Step},
-		jobs.Job{Name: "purge-tombstones", Every: time.Hour, Alone: true, Step: tombstones.Step},
-	)
+		{Name: "expire-locks", Every: min(j.Interval, time.Second), Step: expire.Step},
+		{Name: "purge-keys", Every: time.Minute, Alone: true, Step: keys.Step},
+		{Name: "purge-tombstones", Every: time.Hour, Alone: true, Step: tombstones.Step},
+	}
+	for range j.Workers {
+		list = append(list, jobs.Job{Name: "work", Every: min(j.Interval, time.Second), Step: worker.Step})
+	}
+	runner := jobs.Start(st, uuid.NewString(), a.log, list...) //nolint:contextcheck // jobs end by Stop, after the last request
 	a.jobs = runner
 	a.onStop(func() error { runner.Stop(); return nil })
 	return nil
+}
+
+// kinds is how each kind of job is done.
+func (a *app) kinds() jobs.Kinds {
+	return jobs.Kinds{}
 }
 
 func (a *app) buildServer(context.Context) error {

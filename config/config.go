@@ -109,6 +109,7 @@ type Jobs struct {
 	Interval            time.Duration
 	SettleAfter         time.Duration
 	KeepIdempotencyKeys time.Duration
+	Workers             int // tasks of long jobs that this instance does at a time
 }
 
 // Log says what is written to standard error, and how.

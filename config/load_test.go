@@ -68,6 +68,7 @@ func others() map[string]string {
 		"limits.failed_auth_burst":      "2",
 		"jobs.interval":                 "2s",
 		"jobs.settle_after":             "9s",
+		"jobs.workers":                  "3",
 		"jobs.keep_idempotency_keys":    "24h0m0s",
 		"log.level":                     "debug",
 		"log.format":                    "json",
@@ -349,6 +350,7 @@ func TestRefusedValues(t *testing.T) {
 		"checkout.timeout":           {"3001ms", "9ms"},
 		"jobs.keep_idempotency_keys": {"23h59m59s"},
 		"jobs.settle_after":          {"soon"},
+		"jobs.workers":               {"-1", "65"},
 		"http.write_timeout":         {"soon"},
 		"log.access":                 {"some", "All"},
 	}

@@ -36,6 +36,7 @@ type fake struct {
 	coupon   models.Coupon
 	budget   models.Budget
 	verdict  models.LockVerdict
+	job      models.Job
 	rows     int // how many rows every list has
 	refusal  error
 	bounds   []gin.HandlerFunc // beside that of the body
@@ -78,6 +79,7 @@ func newFake() *fake {
 			IssueNo: 5, ValidFrom: at, ExpiresAt: at.Add(48 * time.Hour), ClaimedAt: at,
 		},
 		budget: newBudget(at), verdict: models.LockVerdict{Lock: newLock(at), Made: true},
+		job:  newJob(at),
 		rows: 1, args: map[string]any{}, kept: map[[32]byte]keptAnswer{},
 	}
 }

@@ -21,6 +21,7 @@ type stores interface {
 	keyStore
 	auditStore
 	budgetStore
+	jobStore
 	answerStore
 }
 
@@ -141,6 +142,8 @@ func (a *api) merchantSide(v1 *gin.RouterGroup) {
 	v1.GET("/budgets/:id", owner, do(a.getBudget))
 	v1.PATCH("/budgets/:id", owner, do(a.patchBudget))
 	v1.GET("/budgets/:id/usages", owner, do(a.budgetUsages))
+
+	v1.GET("/jobs/:id", owner, do(a.getJob))
 
 	v1.GET("/audit", owner, do(a.listAudit))
 	v1.POST("/api_keys", owner, do(a.createAPIKey))

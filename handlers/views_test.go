@@ -60,7 +60,11 @@ func TestGolden(t *testing.T) {
 		CouponsReturned: []models.ID{31}, BudgetReturned: []models.BudgetReturned{{BudgetID: 61, Amount: 334}},
 		Last: true, PerCoupon: []models.CouponShare{{CouponID: 31, Discount: 334}},
 	}
+	failed := f.job
+	failed.State, failed.Error, failed.FinishedAt = models.JobFailed, "task 3 was given up: busy", &until
 	for name, view := range map[string]any{
+		"job":                viewJob(f.job),
+		"job_failed":         viewJob(failed),
 		"coupon_used":        viewCoupon(locked),
 		"template_budgets":   viewTemplate(budgeted),
 		"budget":             viewBudget(f.budget),

@@ -1,6 +1,10 @@
 package store
 
-import "context"
+import (
+	"context"
+
+	"scrip/models"
+)
 
 // Exec runs a statement past all that the store takes care of.
 func (s *Store) Exec(ctx context.Context, statement string, args ...any) error {
@@ -18,4 +22,41 @@ func (s *Store) Texts(ctx context.Context, statement string, args ...any) ([]str
 		return err
 	})
 	return texts, err
+}
+
+// NewJob makes a job of tasks without arguments.
+func (s *Store) NewJob(ctx context.Context, op models.Op, rate *int64, units ...int64) (models.Job, error) {
+	return change(ctx, s, op, func(t tx) (models.Job, note, error) {
+		id, err := s.ids.Next()
+		if err != nil {
+			return models.Job{}, note{}, err
+		}
+		tasks := make([]models.NewTask, len(units))
+		for i, n := range units {
+			tasks[i] = models.NewTask{Units: n, Args: []byte("{}")}
+		}
+		job, err := s.createJob(ctx, t, op, models.Job{ID: id, Kind: models.JobCodes, MerchantID: op.Actor.MerchantID, Rate: rate}, tasks)
+		return job, note{}, err
+	})
+}
+
+// DoTask ends a task. With more it leaves the task to be done again, and adds as
+// many tasks of a unit each beside it.
+func (s *Store) DoTask(ctx context.Context, task models.Task, failed int64, more int) error {
+	return s.inTask(ctx, &task, func(tx) (outcome, error) {
+		came := outcome{failed: failed, first: 100}
+		for range more {
+			came.args = []byte("rest")
+			came.more = append(came.more, models.NewTask{Units: 1, Args: []byte("{}")})
+		}
+		return came, nil
+	})
+}
+
+// MoveJob takes a step.
+func (s *Store) MoveJob(ctx context.Context, op models.Op, id models.ID, action models.JobAction) error {
+	return s.inTx(ctx, func(t tx) error {
+		_, _, err := s.moveJob(t, op, id, action)
+		return err
+	})
 }

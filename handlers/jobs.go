@@ -1,0 +1,49 @@
+package handlers
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+
+	"scrip/handlers/middleware"
+	"scrip/models"
+)
+
+type jobStore interface {
+	Job(ctx context.Context, actor models.Principal, id models.ID) (models.Job, error)
+}
+
+// jobView is a job in an answer.
+type jobView struct {
+	ID         models.ID       `json:"id"`
+	Kind       models.JobKind  `json:"kind"`
+	MerchantID string          `json:"merchant_id,omitempty"`
+	State      models.JobState `json:"state"`
+	Done       int64           `json:"done"`
+	Total      int64           `json:"total"`
+	Failed     int64           `json:"failed"`
+	Error      string          `json:"error,omitempty"`
+	CreatedAt  stamp           `json:"created_at"`
+	UpdatedAt  stamp           `json:"updated_at"`
+	FinishedAt *stamp          `json:"finished_at,omitempty"`
+}
+
+func viewJob(j models.Job) any {
+	return jobView{
+		j.ID, j.Kind, j.MerchantID, j.State, j.Done, j.Total, j.Failed, j.Error,
+		stamp(j.CreatedAt), stamp(j.UpdatedAt), stampOf(j.FinishedAt),
+	}
+}
+
+func (a *api) getJob(c *gin.Context) error {
+	id, err := pathID(c, "job")
+	if err != nil {
+		return err
+	}
+	job, err := a.Store.Job(c.Request.Context(), middleware.Principal(c), id)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, viewJob(job))
+}

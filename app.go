@@ -218,6 +218,7 @@ func (a *app) startJobs(context.Context) error {
 	settle := &jobs.Settle{Gate: a.gate, Store: st, Now: st.Now, After: j.SettleAfter}
 	reconcile := &jobs.Reconcile{Gate: a.gate, Store: st, Rebuild: a.claims, Now: st.Now}
 	expire := &jobs.Expire{Store: st, Now: st.Now, Grace: a.cfg.Checkout.Timeout + commitGrace/2}
+	coupons := &jobs.ExpireCoupons{Store: st, Now: st.Now}
 	keys := jobs.Purge{Drop: st.PurgeIdempotencyKeys, Now: st.Now, Keep: j.KeepIdempotencyKeys}
 	worker := &jobs.Worker{Store: st, Owner: uuid.NewString(), Kinds: a.kinds()}
 	tombstones := jobs.Purge{Drop: st.PurgeTombstones, Now: st.Now, Keep: keepTombstones}
@@ -229,6 +230,7 @@ func (a *app) startJobs(context.Context) error {
 		// Every instance does it: one that died must not keep the others from it
 		// until its lease has run out.
 		{Name: "expire-locks", Every: min(j.Interval, time.Second), Step: expire.Step},
+		{Name: "expire-coupons", Every: j.Interval, Alone: true, Step: coupons.Step},
 		{Name: "purge-keys", Every: time.Minute, Alone: true, Step: keys.Step},
 		{Name: "purge-tombstones", Every: time.Hour, Alone: true, Step: tombstones.Step},
 	}

@@ -257,3 +257,48 @@ func TestOnlyALastingDifferenceIsDrift(t *testing.T) {
 		}
 	}
 }
+
+// wallet hands out pages of coupons past their end.
+type wallet struct {
+	t     *testing.T
+	asked []models.CouponEnd
+	fails bool
+}
+
+func (w *wallet) ExpireCoupons(_ context.Context, now time.Time, after models.CouponEnd, limit int) (int, *models.CouponEnd, error) {
+	if now.UnixMilli() != 10_000 || limit < 1 {
+		w.t.Errorf("asked for %d at %v", limit, now)
+	}
+	w.asked = append(w.asked, after)
+	switch {
+	case w.fails:
+		return 0, nil, errors.New("the database is away")
+	case len(w.asked) == 3:
+		return 1, nil, nil
+	}
+	return limit, &models.CouponEnd{At: now, ID: models.ID(len(w.asked))}, nil
+}
+
+// A run goes on where its last step ended, also after a failure; the next run
+// begins with the first coupon.
+func TestCouponsExpireInRuns(t *testing.T) {
+	t.Parallel()
+	w := &wallet{t: t}
+	expire := &jobs.ExpireCoupons{Store: w, Now: func() time.Time { return time.UnixMilli(10_000) }}
+	var mores []bool
+	for i := range 4 {
+		w.fails = i == 1
+		changed, more, err := expire.Step(t.Context())
+		if (err != nil) != w.fails || (changed > 0) == w.fails {
+			t.Errorf("step %d: %d changed, %v", i, changed, err)
+		}
+		mores = append(mores, more)
+	}
+	if !slices.Equal(mores, []bool{true, false, false, true}) {
+		t.Errorf("more: %v", mores)
+	}
+	first := models.CouponEnd{At: time.UnixMilli(10_000), ID: 1}
+	if diff := cmp.Diff([]models.CouponEnd{{}, first, first, {}}, w.asked); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -50,6 +50,13 @@ func (c Coupon) At(now time.Time) Coupon {
 	return c
 }
 
+// CouponEnd is a place in the order in which coupons expire: by end, then id.
+// The zero value is before all of them.
+type CouponEnd struct {
+	At time.Time
+	ID ID
+}
+
 // TemplateStats counts a template's coupons by status.
 type TemplateStats struct {
 	TemplateID ID     `json:"template_id"`

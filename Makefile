@@ -30,11 +30,16 @@ bench: engines ## run the benchmarks, and no tests
 	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v e2e/cost)
 	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -run '^$$' -bench . -benchtime 5x -v ./e2e/cost -max-ratio 2.5
 
-# How often each fault is made; the sale goes on while it happens.
-SEEDS ?= 10
+# A campaign: how many seeds, the first of them, and which rows of the table (a
+# pattern of go test's). REPLAY judges once more what a failed run has kept.
+SEEDS ?= 5
+SEED ?= 1
+ROWS ?= .
+REPLAY ?=
 
-faults: engines ## kill servers and Redis in the middle of sales, SEEDS times each, and demand the proof
-	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -run LosesNothing -count $(SEEDS) -timeout 1h -v ./e2e
+faults: engines ## make every fault happen in a sale, SEEDS times each, and demand that nothing is lost
+	SCRIP_TEST_REQUIRE_ENGINES=1 SCRIP_FAULTS_SEEDS=$(SEEDS) SCRIP_FAULTS_SEED=$(SEED) SCRIP_FAULTS_REPLAY=$(REPLAY) \
+		$(GO) -C e2e/faults test -count 1 -timeout 24h -run '$(if $(REPLAY),TestReplay,TestFaults/$(ROWS))'
 
 generate: ## rewrite what is made from the code: the golden answers of the handlers' tests
 	$(GO) generate ./...

@@ -1,15 +1,12 @@
 package e2e
 
 import (
-	"context"
-	"database/sql"
 	"fmt"
 	"net/http"
 	"os/exec"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	_ "github.com/go-sql-driver/mysql" // the driver of sql.Open
 
@@ -44,103 +41,6 @@ func TestTwoServersSell100CouponsTo500(t *testing.T) {
 		t.Errorf("sold %d of 100: %v", len(numbers), told)
 	}
 	s.consistent(t)
-}
-
-// bench runs scrip bench against a server while do happens, and demands its
-// last line.
-func bench(t *testing.T, s *site, do func()) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), binary, "bench", "--url", s.servers[0].DSN(""), "--key", platformKey,
-		"--users", "6000", "--stock", "3000", "--rate", "1500", "--concurrency", "64")
-	var out strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	do()
-	err := cmd.Wait()
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if last := lines[len(lines)-1]; err != nil || last != "sold 3,000 of 3,000, 0 over, 0 lost, 0 twice" {
-		t.Errorf("%v:\n%s", err, out.String())
-	}
-}
-
-// wait lets the sale go on for a while.
-func wait(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-	}
-}
-
-func TestAServerKilledInASaleLosesNothing(t *testing.T) {
-	t.Parallel()
-	onBoth(t, func(t *testing.T, s *site) {
-		bench(t, s, func() {
-			for range 2 {
-				wait(t.Context(), 700*time.Millisecond)
-				s.servers[0].Kill()
-				s.servers[0].Restart()
-			}
-		})
-		s.settled(t)
-	})
-}
-
-func TestRedisKilledInASaleLosesNothing(t *testing.T) {
-	t.Parallel()
-	s := engines(t, 1)
-	bench(t, s, func() {
-		wait(t.Context(), 700*time.Millisecond)
-		s.redis.Kill()
-		wait(t.Context(), 500*time.Millisecond)
-		s.redis.Restart()
-	})
-	s.settled(t)
-}
-
-func createDatabase(t *testing.T, maria *enginetest.Server, name string) {
-	t.Helper()
-	db, err := sql.Open("mysql", maria.DSN(""))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = db.Close() }()
-	if _, err := db.ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestMySQLKilledInASaleLosesNothing(t *testing.T) {
-	t.Parallel()
-	maria, redis := enginetest.OwnMariaDB(t), enginetest.Redis(t)
-	createDatabase(t, maria, "sale")
-	s := newSite(t, 1, "SCRIP_MYSQL_DSN="+maria.DSN("sale"), "SCRIP_REDIS_ADDRS="+redis.Addr())
-	bench(t, s, func() {
-		wait(t.Context(), 700*time.Millisecond)
-		maria.Kill()
-		got := s.do(t, get("/rules", platformKey))
-		if got.status != http.StatusServiceUnavailable || got.field("code") != "busy" || got.header.Get("Retry-After") == "" {
-			t.Errorf("without a database: %d %v %s", got.status, got.header, got.text)
-		}
-		maria.Restart()
-	})
-	s.settled(t)
-}
-
-// settled waits until scrip check is content: what was pending when something
-// was killed is settled within ten seconds.
-func (s *site) settled(t *testing.T) {
-	t.Helper()
-	var out string
-	var code int
-	for range 4 {
-		if out, code = s.command(t, "check"); code == 0 {
-			return
-		}
-		wait(t.Context(), 3*time.Second)
-	}
-	t.Errorf("scrip check ended with %d:\n%s", code, out)
 }
 
 func TestTermAnswersWhatIsUnderWay(t *testing.T) {

@@ -5,10 +5,10 @@ GO ?= go
 LINTER = $(GO) tool -modfile=tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt bench faults generate engines
+.PHONY: help run test lint fmt bench benchmarks faults generate engines
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## start Scrip with nothing configured: embedded database, in-process gate
 	$(GO) run .
@@ -26,9 +26,15 @@ lint: ## format, import order and habits; changes nothing
 fmt: ## rewrite all files as lint wants them formatted
 	$(LINTER) fmt
 
-bench: engines ## run the benchmarks, and no tests
-	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -run '^$$' -bench . -benchmem $$($(GO) list ./... | grep -v e2e/cost)
-	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -run '^$$' -bench . -benchtime 5x -v ./e2e/cost -max-ratio 2.5
+# What to measure: make bench COST=-quick is claims on one hot template, in less
+# than a minute; COST=-help tells the rest.
+COST ?=
+
+bench: engines ## weigh Scrip against a floor and other ways, in one run
+	$(GO) run ./e2e/cost $(COST)
+
+benchmarks: engines ## run the benchmarks of the packages, and no tests
+	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -run '^$$' -bench . -benchmem ./...
 
 # A campaign: how many seeds, the first of them, and which rows of the table (a
 # pattern of go test's). REPLAY judges once more what a failed run has kept.

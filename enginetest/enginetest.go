@@ -2,7 +2,7 @@
 // process on a free loopback port, with a folder of its own, that can be
 // killed, frozen and restarted.
 //
-// Only tests import it. An engine dies with the test that asked for it; the
+// Only tests and e2e/cost import it. An engine dies with the test that asked for it; the
 // shared MariaDB dies with the test binary, whatever way that ends. What a
 // killed test binary leaves on disk, the next one sweeps away.
 //
@@ -40,6 +40,19 @@ const (
 // second is usual; the rest is for machines that do something else as well.
 const patience = 60 * time.Second
 
+// TB is what is asked of a test; *testing.T and *testing.B have it. A program
+// that measures instead of testing brings a TB of its own.
+type TB interface {
+	Helper()
+	Context() context.Context
+	Cleanup(end func())
+	Error(args ...any)
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Skipf(format string, args ...any)
+}
+
 // Suite is a *testing.M that ends the shared engines after the last test. It
 // fits wherever something with a Run method is wanted.
 type Suite struct{ tests *testing.M }
@@ -76,7 +89,7 @@ func locate(program string) (string, error) {
 
 // giveUp ends a test whose engine did not start: a skip if it is not installed
 // and not required, else a failure.
-func giveUp(tb testing.TB, err error, required bool) {
+func giveUp(tb TB, err error, required bool) {
 	tb.Helper()
 	var missing *missingError
 	if errors.As(err, &missing) && !required {

@@ -14,7 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"testing"
 	"time"
 
 	"github.com/go-sql-driver/mysql"
@@ -44,7 +43,7 @@ func (s *sharedServer) end() {
 // MariaDB is the server that all tests of this binary share, started when the
 // first one asks; or the one that SCRIP_TEST_MYSQL_DSN names. It may not be
 // killed, stopped or restarted. Most tests want MySQLDSN.
-func MariaDB(tb testing.TB) *Server {
+func MariaDB(tb TB) *Server {
 	tb.Helper()
 	if dsn := os.Getenv(MySQLEnv); dsn != "" {
 		return foreign(tb, dsn)
@@ -63,7 +62,7 @@ func MariaDB(tb testing.TB) *Server {
 // and restarted. Like the shared one it is durable: it answers a commit when
 // both the redo log and the binary log are on disk. extraArgs come last and so
 // win; "--innodb-flush-log-at-trx-commit=0" makes one that forgets.
-func OwnMariaDB(tb testing.TB, extraArgs ...string) *Server {
+func OwnMariaDB(tb TB, extraArgs ...string) *Server {
 	tb.Helper()
 	ctx, cancel := starting(tb.Context())
 	defer cancel()
@@ -78,7 +77,7 @@ func OwnMariaDB(tb testing.TB, extraArgs ...string) *Server {
 // MySQLDSN makes an empty database of a new name on the server that MariaDB
 // gives, to be dropped when the test has ended, and returns its data source
 // name, such as root@tcp(127.0.0.1:17001)/scrip_ab12….
-func MySQLDSN(tb testing.TB) string {
+func MySQLDSN(tb TB) string {
 	tb.Helper()
 	server := MariaDB(tb)
 	name := "scrip_" + strings.ToLower(rand.Text()[:16])
@@ -99,7 +98,7 @@ func MySQLDSN(tb testing.TB) string {
 }
 
 // foreign describes a server that somebody else runs.
-func foreign(tb testing.TB, dsn string) *Server {
+func foreign(tb TB, dsn string) *Server {
 	tb.Helper()
 	config, err := mysql.ParseDSN(dsn)
 	if err != nil {

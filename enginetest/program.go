@@ -8,7 +8,6 @@ import (
 	"os"
 	"strconv"
 	"syscall"
-	"testing"
 )
 
 // Program starts a server of our own making: the program at path with the given
@@ -16,7 +15,7 @@ import (
 // returns the variables that make it do so; nothing else of this process's
 // environment is passed on but PATH, HOME and TMPDIR. It is up once GET /readyz
 // answers 200.
-func Program(tb testing.TB, path string, env func(addr string) []string, args ...string) *Server {
+func Program(tb TB, path string, env func(addr string) []string, args ...string) *Server {
 	tb.Helper()
 	ctx, cancel := starting(tb.Context())
 	defer cancel()

@@ -9,7 +9,6 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"testing"
 	"time"
 )
 
@@ -19,7 +18,7 @@ import (
 //	enginetest.Redis(t, "--appendonly", "yes", "--appendfsync", "always")
 //
 // A password must not be set: the server is asked without one whether it is up.
-func Redis(tb testing.TB, extraArgs ...string) *Server {
+func Redis(tb TB, extraArgs ...string) *Server {
 	tb.Helper()
 	ctx, cancel := starting(tb.Context())
 	defer cancel()

@@ -9,14 +9,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
-	"testing"
 	"time"
 )
 
 // Server is an engine as one test sees it. Its methods are safe for concurrent
 // use; what they cannot do, they report as an error of that test.
 type Server struct {
-	tb     testing.TB
+	tb     TB
 	addr   string
 	dsn    func(db string) string
 	engine *engine // nil for a server that somebody else runs
@@ -24,7 +23,7 @@ type Server struct {
 }
 
 // own wraps an engine that is tb's alone, and ends with it.
-func own(tb testing.TB, e *engine, dsn func(db string) string) *Server {
+func own(tb TB, e *engine, dsn func(db string) string) *Server {
 	tb.Helper()
 	tb.Cleanup(e.end)
 	return &Server{tb: tb, addr: e.addr(), dsn: dsn, engine: e}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"scrip/e2e/cost/ways"
+	"scrip/models"
+)
+
+// scenario is one thing to be measured.
+type scenario struct {
+	key   string
+	about string
+	run   func(*bench)
+}
+
+func scenarios() []scenario {
+	return []scenario{
+		{"hot", "claims on one hot template", (*bench).hot},
+		{"thousand", "claims over 1,000 templates", (*bench).thousand},
+		{"storms", "claims that are refused: sold out, and doubles", (*bench).storms},
+	}
+}
+
+// plenty is a stock that is not sold out.
+const plenty = 1_000_000_000
+
+// claim asks for a coupon of each of the templates in turn, each time for
+// another user.
+func claim(templates []string, users string) operation {
+	return func(ctx context.Context, c *caller, n int64) error {
+		c.claim(templates, users, n)
+		return c.post(ctx, "/v1/claims", "", c.body, http.StatusCreated)
+	}
+}
+
+// claimWithKey does the same with an Idempotency-Key, which has to be stored.
+func claimWithKey(templates []string, users string) operation {
+	return func(ctx context.Context, c *caller, n int64) error {
+		c.claim(templates, users, n)
+		return c.post(ctx, "/v1/claims", users+"-"+strconv.FormatInt(n, 10), c.body, http.StatusCreated)
+	}
+}
+
+func (c *caller) claim(templates []string, users string, n int64) {
+	c.body = fmt.Appendf(c.body[:0], `{"template_id":"%s","user_id":"%s-%d"}`, templates[n%int64(len(templates))], users, n)
+}
+
+// claims has the ways grant claims on so many templates: the four ways, the
+// floor at no more requests a second than Scrip, and Scrip when a claim carries
+// an Idempotency-Key.
+//
+// There are two floors because a server that is never idle spends less on each
+// request: it need not be woken for one.
+func (b *bench) claims(title string, templates int) {
+	var all []*subject
+	opened := map[*subject][]string{}
+	add := func(name, way string, do func([]string, string) operation) *subject {
+		w := b.way(way)
+		s := &subject{name: name, way: w}
+		opened[s] = w.open(templates, plenty)
+		s.do = do(opened[s], "u"+strconv.Itoa(len(all)))
+		first := claim(opened[s], "first")
+		b.times(w, int64(templates), first) // what is done once for each template is no part of a claim
+		all = append(all, s)
+		return s
+	}
+	floor := add("floor", "floor", claim)
+	add("common way", "common", claim)
+	add("reference way", "reference", claim)
+	scrip := add("Scrip", "scrip", claim)
+	paced := add("floor, as many as Scrip", "floor", claim)
+	paced.paceOf = scrip
+	add("Scrip, with a key", "scrip", claimWithKey)
+	b.takeTurns(all)
+	for _, s := range all {
+		b.sold(s.way, opened[s], s.done+int64(templates))
+		if templates == 1 && s.paceOf == nil {
+			b.rates[s.name] = s.median(rateOf)
+		}
+	}
+	b.show(b.table(title, all, floor, paced, scrip))
+}
+
+func (b *bench) hot()      { b.claims("Claims on one hot template", 1) }
+func (b *bench) thousand() { b.claims("Claims over 1,000 templates", 1000) }
+
+func (b *bench) storms() {
+	b.storm("Sold out: everybody is refused", storm{
+		stock: 100, claimed: 100, code: models.CodeSoldOut, floor: ways.FloorSoldOut,
+		user: func(n int64) int64 { return 1000 + n },
+	})
+	b.storm("Doubles: everybody has one already", storm{
+		stock: plenty, claimed: 1000, code: models.CodeAlreadyClaimed, floor: ways.FloorClaimed,
+		user: func(n int64) int64 { return 1 + n%1000 },
+	})
+}
+
+// storm is claims that are refused, after users 1 to claimed got theirs.
+type storm struct {
+	stock, claimed int64
+	code           models.Code         // of the refusal
+	floor          string              // the floor's template that refuses so
+	user           func(n int64) int64 // who presses
+}
+
+func (b *bench) storm(title string, st storm) {
+	var all []*subject
+	for _, way := range []struct{ name, key string }{
+		{"floor", "floor"}, {"common way", "common"}, {"reference way", "reference"}, {"Scrip", "scrip"},
+	} {
+		s := &subject{name: way.name, way: b.way(way.key)}
+		templates := []string{st.floor}
+		if way.key != "floor" {
+			templates = s.way.open(1, st.stock)
+			b.times(s.way, st.claimed, claim(templates, "u"))
+			b.sold(s.way, templates, st.claimed)
+		}
+		s.do = st.refused(templates)
+		all = append(all, s)
+	}
+	b.takeTurns(all)
+	b.show(b.table(title, all, all[0], nil, all[3]))
+}
+
+func (st *storm) refused(templates []string) operation {
+	code := []byte(`"code":"` + string(st.code) + `"`)
+	return func(ctx context.Context, c *caller, n int64) error {
+		c.claim(templates, "u", st.user(n))
+		err := c.post(ctx, "/v1/claims", "", c.body, http.StatusConflict)
+		if err == nil && !bytes.Contains(c.answer.Body, code) {
+			err = fmt.Errorf("refused otherwise: %s", c.answer.Body)
+		}
+		return err
+	}
+}
+
+// maxSetup bounds what is done before the measuring begins.
+const maxSetup = 10 * time.Minute
+
+// times does an operation so many times, unmeasured.
+func (b *bench) times(w *way, n int64, do operation) {
+	l := &load{way: w, do: do, next: new(atomic.Int64), limit: n}
+	l.run(b.ctx, b.conns, maxSetup)
+	if l.done != n {
+		b.Fatalf("%s: %d of %d were done to begin with: %w", w.name, l.done, n, l.example)
+	}
+}

@@ -21,52 +21,51 @@ const (
 	rebuildPoll     = 20 * time.Millisecond
 )
 
-// rebuild has the gate loaded for a template for which it is cold, and returns
-// the template with the epoch that the gate then holds. While the caller's time
-// runs out it goes on; ok is false when there is nothing to wait for any more.
-func (s *Service) rebuild(ctx context.Context, cold *models.Template) (warm *models.Template, ok bool) {
-	done := s.rebuilds.group.DoChan(cold.ID.String(), func() (any, error) {
+// rebuild has the gate loaded for a template for which it is cold, so that the
+// template's definition has the epoch that the gate then holds. It goes on when
+// the caller's time runs out; false says that there is nothing to wait for any
+// more.
+func (s *Service) rebuild(ctx context.Context, id models.ID) bool {
+	done := s.rebuilds.group.DoChan(id.String(), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), rebuildTimeout)
 		defer cancel()
-		return s.warm(ctx, cold.ID)
+		return nil, s.warm(ctx, id)
 	})
 	select {
 	case result := <-done:
-		warm, ok = result.Val.(*models.Template)
 		if result.Err != nil {
-			s.log.WarnContext(ctx, "gate not rebuilt", "template", cold.ID, "error", result.Err)
-			return nil, false
+			s.log.WarnContext(ctx, "gate not rebuilt", "template", id, "error", result.Err)
 		}
-		return warm, ok
+		return result.Err == nil
 	case <-ctx.Done():
-		return nil, false
+		return false
 	}
 }
 
 // warm sees to it that the gate holds the template's epoch: it waits for
 // another instance that is loading it, or else starts the next epoch and loads
 // that.
-func (s *Service) warm(ctx context.Context, id models.ID) (*models.Template, error) {
+func (s *Service) warm(ctx context.Context, id models.ID) error {
 	patience := time.Now().Add(rebuildPatience)
 	for {
 		def, err := s.definitions.refresh(ctx, id)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		state, err := s.gate.State(ctx, id)
 		if err != nil {
-			return nil, fmt.Errorf("read the gate: %w", err)
+			return fmt.Errorf("read the gate: %w", err)
 		}
 		switch {
 		case state.Open && state.Epoch == def.Epoch:
-			return def, nil
+			return nil
 		case !state.Open && state.Epoch == def.Epoch && def.Epoch > 0 && time.Now().Before(patience):
 			if err := pause(ctx, rebuildPoll); err != nil {
-				return nil, err
+				return err
 			}
 		default:
 			if err := s.Rebuild(ctx, id, def.Epoch); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}

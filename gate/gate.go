@@ -58,23 +58,24 @@ type batch struct {
 	at       []int // their places among all requests, in order
 }
 
-// inBatches groups n requests, keeping the order within each template.
-func inBatches(n int, of func(i int) (models.ID, int64)) []batch {
+// inBatches groups n requests by template and epoch. Within a batch those of the
+// lower rank come first, else it keeps their order.
+func inBatches(n int, of func(i int) (template models.ID, epoch int64, rank int)) []batch {
 	at := make([]int, n)
 	for i := range at {
 		at[i] = i
 	}
 	slices.SortStableFunc(at, func(a, b int) int {
-		templateA, epochA := of(a)
-		templateB, epochB := of(b)
-		return cmp.Or(cmp.Compare(templateA, templateB), cmp.Compare(epochA, epochB))
+		templateA, epochA, rankA := of(a)
+		templateB, epochB, rankB := of(b)
+		return cmp.Or(cmp.Compare(templateA, templateB), cmp.Compare(epochA, epochB), cmp.Compare(rankA, rankB))
 	})
 	var all []batch
 	for len(at) > 0 {
-		template, epoch := of(at[0])
+		template, epoch, _ := of(at[0])
 		size := 1
 		for ; size < min(len(at), maxBatch); size++ {
-			if t, e := of(at[size]); t != template || e != epoch {
+			if t, e, _ := of(at[size]); t != template || e != epoch {
 				break
 			}
 		}
@@ -85,11 +86,19 @@ func inBatches(n int, of func(i int) (models.ID, int64)) []batch {
 }
 
 func reservationBatches(asks []models.Reservation) []batch {
-	return inBatches(len(asks), func(i int) (models.ID, int64) { return asks[i].TemplateID, asks[i].Epoch })
+	return inBatches(len(asks), func(i int) (models.ID, int64, int) { return asks[i].TemplateID, asks[i].Epoch, 0 })
 }
 
+// outcomeBatches puts the confirms first: they are most, and the script takes
+// them all at once.
 func outcomeBatches(outcomes []models.GateOutcome) []batch {
-	return inBatches(len(outcomes), func(i int) (models.ID, int64) { return outcomes[i].TemplateID, outcomes[i].Epoch })
+	return inBatches(len(outcomes), func(i int) (models.ID, int64, int) {
+		o := &outcomes[i]
+		if o.Step == models.GateConfirm {
+			return o.TemplateID, o.Epoch, 0
+		}
+		return o.TemplateID, o.Epoch, 1
+	})
 }
 
 // A pending claim is noted as "claim user". Sorting by that breaks ties.

@@ -106,8 +106,8 @@ func (r *Redis) runTouching(ctx context.Context, calls []*call, batches []batch,
 	return err
 }
 
-// Finish tells what became of claims. Outcomes of an epoch that the gate does
-// not hold are passed over. After an error each may or may not have been
+// Finish tells what became of claims, the confirms of each template before the
+// rest. Outcomes of an epoch that the gate does not hold are passed over. After an error each may or may not have been
 // noted: confirm and release may be told again, record may not.
 func (r *Redis) Finish(ctx context.Context, outcomes []models.GateOutcome) error {
 	if len(outcomes) == 0 {
@@ -117,26 +117,32 @@ func (r *Redis) Finish(ctx context.Context, outcomes []models.GateOutcome) error
 	names := pendingNames(len(outcomes), func(i int) (models.ID, string) { return outcomes[i].ClaimID, outcomes[i].UserID })
 	calls := make([]*call, len(batches))
 	for i := range batches {
-		b := &batches[i]
-		args := r.scripts.finish.on(b.template, 1+3*len(b.at))
-		args = append(args, &b.epoch)
-		for _, at := range b.at {
-			args = append(args, stepName(outcomes[at].Step), &outcomes[at].UserID, &names[at])
-		}
+		args := r.finishArgs(&batches[i], outcomes, names)
 		calls[i] = r.scripts.finish.call(ctx, args)
 	}
 	return away("finish", r.within(ctx, r.timeout, func(ctx context.Context) error { return r.run(ctx, calls) }))
 }
 
+// finishArgs names the confirms, which come first in a batch, by the claim alone.
+func (r *Redis) finishArgs(b *batch, outcomes []models.GateOutcome, names []string) []any {
+	args := r.scripts.finish.on(b.template, 2+3*len(b.at))
+	confirms := 0
+	args = append(args, &b.epoch, &confirms)
+	for _, at := range b.at {
+		if outcomes[at].Step == models.GateConfirm {
+			args = append(args, &names[at])
+			confirms++
+		} else {
+			args = append(args, stepName(outcomes[at].Step), &outcomes[at].UserID, &names[at])
+		}
+	}
+	return args
+}
+
 // stepName is the script's word, made an argument without a copy on the heap.
 func stepName(step models.GateStep) any {
-	switch step {
-	case models.GateConfirm:
-		return "confirm"
-	case models.GateRelease:
+	if step == models.GateRelease {
 		return "release"
-	case models.GateRecord:
-		return "record"
 	}
-	return ""
+	return "record"
 }

@@ -14,11 +14,12 @@
 --                   above 2^51 without a stock. While loading: minus the units
 --                   that were recorded meanwhile, missing for none
 --   KEYS[3] users   set: who has as many as one may have
---   KEYS[4] pend    sorted set: "claim user" by the millisecond of its reservation
+--   KEYS[4] pend    hash: "claim user" -> the millisecond of its reservation. Not
+--                   a sorted set: only the settle job asks for the order
 --   KEYS[5] counts  hash: user -> units. With a limit of 1 only of users with
 --                   more, which comes of records; users tells the rest
 --
--- Needs Redis 6.2 (SMISMEMBER, ZMSCORE), and INFO allowed.
+-- Needs Redis 6.2 (SMISMEMBER), and INFO allowed.
 
 -- Which history this server's data belongs to. It changes with every start and
 -- every promotion, so a copy that came here by replication or from a file, and

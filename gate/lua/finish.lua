@@ -1,7 +1,8 @@
 -- finish.lua: learns what became of a batch of claims of one template.
 --
 -- KEYS    meta left users pend counts; see copy.lua
--- ARGV    1 epoch, then for each: step, user, "claim user"; the steps are
+-- ARGV    1 epoch, 2 how many confirms, then for each of those: "claim user",
+--         and for each of the others: step, user, "claim user"
 --           confirm  forget that it is pending
 --           release  if it is pending: give the unit back, and the user's part
 --           record   if it is pending: confirm; else take a unit for the user
@@ -16,16 +17,6 @@ if not left then
   return 0
 end
 
-local claims = {}
-for i = 4, #ARGV, 3 do
-  claims[#claims + 1] = ARGV[i]
-end
-local since = redis.call('ZMSCORE', KEYS[4], unpack(claims))
-local pending = {}
-for i, claim in ipairs(claims) do
-  pending[claim] = since[i]
-end
-
 local function count(user, more)
   local have = tonumber(redis.call('HGET', KEYS[5], user)) or redis.call('SISMEMBER', KEYS[3], user) * limit
   have = math.max(have + more, 0)
@@ -37,30 +28,30 @@ local function count(user, more)
   end
 end
 
-local settled, back, recorded = {}, 0, false
-for i = 2, #ARGV, 3 do
-  local step, user, claim = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  if pending[claim] then
-    pending[claim] = false
-    settled[#settled + 1] = claim
-    if step == 'release' then
-      back = back + 1
-      count(user, -1)
-    end
-  elseif step == 'record' then
-    recorded = true
+-- Nearly always there is nothing but confirms, and this is all there is to do.
+local last = 2 + tonumber(ARGV[2])
+local changes = last > 2 and redis.call('HDEL', KEYS[4], unpack(ARGV, 3, last)) or 0
+
+local back = 0
+for i = last + 1, #ARGV, 3 do
+  local step, user = ARGV[i], ARGV[i + 1]
+  local pending = redis.call('HDEL', KEYS[4], ARGV[i + 2]) == 1
+  if pending or step == 'record' then
+    changes = changes + 1
+  end
+  if pending and step == 'release' then
+    back = back + 1
+    count(user, -1)
+  elseif not pending and step == 'record' then
     back = back - 1
     count(user, 1)
   end
 end
 
-if #settled > 0 then
-  redis.call('ZREM', KEYS[4], unpack(settled))
-end
 if back ~= 0 and limited(left) then
   redis.call('INCRBY', KEYS[2], back)
 end
-if #settled > 0 or recorded then
+if changes > 0 then
   moved()
 end
 return 1

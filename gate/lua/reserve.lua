@@ -23,7 +23,7 @@ for i = 3, #ARGV, 2 do
   claims[#claims + 1] = ARGV[i + 1]
 end
 local have = holdings(users, limit)
-local since = redis.call('ZMSCORE', KEYS[4], unpack(claims))
+local since = redis.call('HMGET', KEYS[4], unpack(claims))
 
 local pending -- whether anything is; asked once at most
 local function refusal()
@@ -47,8 +47,8 @@ for i, user in ipairs(users) do
     answers[i] = 'T'
     taken[claim] = true
     pending = true
-    noted[#noted + 1] = ARGV[2]
     noted[#noted + 1] = claim
+    noted[#noted + 1] = ARGV[2]
     have[user] = have[user] + 1
     served[user] = have[user]
     if bounded then
@@ -58,7 +58,7 @@ for i, user in ipairs(users) do
 end
 
 if #noted > 0 then
-  redis.call('ZADD', KEYS[4], unpack(noted))
+  redis.call('HSET', KEYS[4], unpack(noted))
   if bounded then
     redis.call('DECRBY', KEYS[2], #noted / 2)
   end

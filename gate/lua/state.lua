@@ -17,7 +17,7 @@ return {
   loading and 0 or 1,
   tonumber(meta[1]),
   loading and 0 or tonumber(left),
-  redis.call('ZCARD', KEYS[4]),
+  redis.call('HLEN', KEYS[4]),
   redis.call('SCARD', KEYS[3]),
   moves,
 }

@@ -92,7 +92,12 @@ func (s *Store) Check(ctx context.Context) (checked []string, broken []Violation
 	if err != nil {
 		return checked, broken, fmt.Errorf("check the quotes: %w", err)
 	}
-	return append(checked, quoteHolds, quoteRefunded), append(broken, quotes...), nil
+	checked, broken = append(checked, quoteHolds, quoteRefunded), append(broken, quotes...)
+	reminders, err := s.checkReminders(ctx)
+	if err != nil {
+		return checked, broken, fmt.Errorf("check the reminders: %w", err)
+	}
+	return append(checked, remindersThere, remindersOf), append(broken, reminders...), nil
 }
 
 func (s *Store) offenders(ctx context.Context, one invariant) ([]Violation, error) {

@@ -326,6 +326,9 @@ func (b *claimBatch) write(ctx context.Context, t tx) error {
 	if err := b.insertKeys(ctx, t); err != nil {
 		return fmt.Errorf("insert idempotency keys: %w", err)
 	}
+	if err := b.insertReminders(ctx, t); err != nil {
+		return err
+	}
 	return b.raiseClaimed(ctx, t)
 }
 

@@ -133,7 +133,7 @@ func (s *Store) RevokeCoupon(ctx context.Context, op models.Op, id models.ID) (m
 			return models.Coupon{}, note{}, fmt.Errorf("template of coupon: %w", err)
 		}
 		if row.Status != models.CouponRevoked {
-			if err := revoke(t, &row, op.At); err != nil {
+			if err := s.revoke(ctx, t, &row, op.At); err != nil {
 				return models.Coupon{}, note{}, err
 			}
 		}
@@ -145,7 +145,7 @@ func (s *Store) RevokeCoupon(ctx context.Context, op models.Op, id models.ID) (m
 	})
 }
 
-func revoke(t tx, row *couponRow, now time.Time) error {
+func (s *Store) revoke(ctx context.Context, t tx, row *couponRow, now time.Time) error {
 	done := t.orm.Model(&couponRow{}).
 		Where("id = ? AND status = ? AND expires_at > ?", row.ID, models.CouponAvailable, millis(now)).
 		Update("status", models.CouponRevoked)
@@ -157,5 +157,5 @@ func revoke(t tx, row *couponRow, now time.Time) error {
 		return models.Refuse(models.CodeWrongState, "a coupon that is %s cannot be revoked", current.At(now).Status)
 	}
 	row.Status = models.CouponRevoked
-	return nil
+	return s.forgetReminders(ctx, t, row, now)
 }

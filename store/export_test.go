@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"time"
 
 	"scrip/models"
 )
@@ -60,3 +61,6 @@ func (s *Store) MoveJob(ctx context.Context, op models.Op, id models.ID, action 
 		return err
 	})
 }
+
+// LeaseIDs lets ids be made until the given time, for a clock that jumps.
+func (s *Store) LeaseIDs(until time.Time) { s.ids.Lease(models.MaxWorker, until) }

@@ -303,6 +303,9 @@ func (b *endBatch) freeCoupons(ctx context.Context, t tx) error {
 	if err != nil {
 		return fmt.Errorf("free coupons: %w", err)
 	}
+	if err := b.restoreReminders(ctx, t); err != nil {
+		return err
+	}
 	return b.store.record(ctx, t, operations)
 }
 

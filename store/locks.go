@@ -391,6 +391,9 @@ func (b *tryBatch) write(ctx context.Context, t tx) error {
 	if err := b.takeCoupons(ctx, t); err != nil {
 		return fmt.Errorf("take coupons: %w", err)
 	}
+	if err := b.dropReminders(ctx, t); err != nil {
+		return err
+	}
 	if err := b.ledger.write(ctx, b.store, t); err != nil {
 		return err
 	}

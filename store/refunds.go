@@ -206,6 +206,7 @@ func (r *refunding) returnCoupons(ctx context.Context, t tx) error {
 		if until[c.ID], err = r.extended(c, of[keyOf(c)].zone); err != nil {
 			return err
 		}
+		c.ExpiresAt = instant(until[c.ID])
 		operations = append(operations, operation{c.ID, r.row.id, "return", r.req.Actor, r.req.At})
 	}
 	if len(coupons) != len(ids) {
@@ -216,6 +217,9 @@ func (r *refunding) returnCoupons(ctx context.Context, t tx) error {
 		expires+" WHERE id IN ("+marks(len(ids))+") AND user_id = ? AND lock_id = ? AND status = 'used'", append(values, args...)...)
 	if err != nil {
 		return fmt.Errorf("return coupons: %w", err)
+	}
+	if err := r.renewReminders(ctx, t, coupons, of); err != nil {
+		return err
 	}
 	return r.store.record(ctx, t, operations)
 }

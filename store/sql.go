@@ -119,6 +119,14 @@ func (d dialect) force(index string) string {
 	return " FORCE INDEX (" + index + ")"
 }
 
+// deleteFrom is the head of a DELETE that goes by one index, as force has it.
+func (d dialect) deleteFrom(table, index string) string {
+	if d.name == "sqlite" {
+		return "DELETE FROM " + table
+	}
+	return "DELETE " + table + " FROM " + table + d.force(index)
+}
+
 // overwrite is the end of an INSERT that gives a row which is there already the
 // new values of the columns. key is the row's unique key.
 func (d dialect) overwrite(key string, columns ...string) string {

@@ -22,6 +22,7 @@ type terms struct {
 	returns    models.ReturnPolicy
 	budgets    []models.ID
 	rule       *models.Rule
+	remind     []int // days before the end
 }
 
 type termsKey struct {
@@ -117,7 +118,7 @@ func readTerms(orm *gorm.DB, keys []termsKey) (map[termsKey]*terms, error) {
 			continue
 		}
 		if rule := rules[termsKey{t.RuleID, key.version}]; rule != nil {
-			read[key] = &terms{t.MerchantID, t.Currency, t.TimeZone, t.ReturnPolicy, t.BudgetIDs, rule}
+			read[key] = &terms{t.MerchantID, t.Currency, t.TimeZone, t.ReturnPolicy, t.BudgetIDs, rule, t.RemindBeforeDays}
 		}
 	}
 	return read, nil

@@ -291,16 +291,22 @@ func unknownRoutes(routes *gin.Engine, deadlines map[string]time.Duration) error
 // deadlines is how long the work on a request may take, by its route; all others
 // have http.request_timeout.
 func deadlines(cfg config.Config) map[string]time.Duration {
-	all := map[string]time.Duration{"/v1/claims": cfg.Claims.Timeout}
-	for _, route := range []string{
-		"/v1/locks", "/v1/locks/:xid/confirm", "/v1/locks/:xid/cancel", "/v1/locks/:xid/refund",
-		"/v1/locks/batch/confirm", "/v1/locks/batch/cancel",
-		"/v1/dtm/locks/try", "/v1/dtm/locks/confirm", "/v1/dtm/locks/cancel",
-	} {
+	all := commitDeadlines(cfg)
+	for _, route := range []string{"/v1/locks/:xid/refund", "/v1/locks/batch/confirm", "/v1/locks/batch/cancel"} {
 		all[route] = cfg.Checkout.Timeout
 	}
 	maps.Copy(all, cfg.HTTP.TimeoutsByRoute())
 	return all
+}
+
+// commitDeadlines are those of the routes whose requests wait for a batch.
+func commitDeadlines(cfg config.Config) map[string]time.Duration {
+	lock := cfg.Checkout.Timeout
+	return map[string]time.Duration{
+		"/v1/claims": cfg.Claims.Timeout,
+		"/v1/locks":  lock, "/v1/locks/:xid/confirm": lock, "/v1/locks/:xid/cancel": lock,
+		"/v1/dtm/locks/try": lock, "/v1/dtm/locks/confirm": lock, "/v1/dtm/locks/cancel": lock,
+	}
 }
 
 func (a *app) deps(registry *prometheus.Registry, measure gin.HandlerFunc) handlers.Deps {
@@ -308,7 +314,11 @@ func (a *app) deps(registry *prometheus.Registry, measure gin.HandlerFunc) handl
 	if len(a.cfg.Redis.Addrs) > 0 {
 		gateName = "redis"
 	}
-	bounds := []gin.HandlerFunc{middleware.BodyLimit(a.cfg.HTTP.MaxBodyBytes)}
+	h := a.cfg.HTTP
+	bounds := []gin.HandlerFunc{
+		middleware.InFlight(h.MaxInFlight, slices.Collect(maps.Keys(commitDeadlines(a.cfg)))...),
+		middleware.BodyLimit(h.MaxBodyBytes, h.MaxBodiesBytes),
+	}
 	if l := a.cfg.Limits; l.Enabled {
 		bounds = append(bounds, middleware.Limits(
 			middleware.Rate{PerSecond: l.UserPerSecond, Burst: l.UserBurst},
@@ -321,10 +331,10 @@ func (a *app) deps(registry *prometheus.Registry, measure gin.HandlerFunc) handl
 		Probes:            map[string]handlers.Probe{storeName: a.store.Ping, gateName: a.gate.Ping},
 		Metrics:           promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
 		OpenAPI:           openapi, Docs: web.Docs(),
-		TrustedProxies: a.cfg.HTTP.TrustedProxies,
+		TrustedProxies: h.TrustedProxies,
 		Around: []gin.HandlerFunc{
 			middleware.Begin(a.log), middleware.Access(middleware.AccessMode(a.cfg.Log.Access)), measure,
-			middleware.Recover(), middleware.Timeout(a.cfg.HTTP.RequestTimeout, deadlines(a.cfg)),
+			middleware.Recover(), middleware.Timeout(h.RequestTimeout, deadlines(a.cfg)),
 		},
 		Auth: middleware.Auth(a.auth), Bounds: bounds,
 	}
@@ -334,7 +344,7 @@ func (a *app) deps(registry *prometheus.Registry, measure gin.HandlerFunc) handl
 // answered, batches committed.
 func (a *app) serve(ctx context.Context, listener net.Listener) error {
 	failed := make(chan error, 1)
-	go func() { failed <- a.server.Serve(listener) }()
+	go func() { failed <- a.server.Serve(newDoor(a.server, listener, a.cfg.HTTP.MaxConnections)) }()
 	select {
 	case err := <-failed:
 		return errors.Join(fmt.Errorf("serve: %w", err), a.stop())

@@ -33,6 +33,9 @@ type HTTP struct {
 	RouteTimeouts     []string      // the deadlines of some routes, as "/v1/checkout/quote=300ms"
 	ShutdownTimeout   time.Duration
 	MaxBodyBytes      int64
+	MaxBodiesBytes    int64 // of all requests at once
+	MaxConnections    int
+	MaxInFlight       int64    // requests at once, but for claims and locks
 	TrustedProxies    []string // addresses and CIDR ranges; empty: none
 }
 

@@ -80,7 +80,10 @@ func isJSON(r *http.Request) bool {
 func read(c *gin.Context) ([]byte, error) {
 	raw, err := io.ReadAll(c.Request.Body)
 	var over *http.MaxBytesError
+	var refusal *models.Error
 	switch {
+	case errors.As(err, &refusal):
+		return nil, err
 	case errors.As(err, &over):
 		return nil, models.Refuse(models.CodeTooLarge, "the body must be at most %d bytes", over.Limit)
 	case err != nil: // the sender broke off, or was too slow

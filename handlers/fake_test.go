@@ -358,7 +358,7 @@ func serve(tb testing.TB, f *fake, actor models.Principal) http.Handler {
 		Docs:      text("docs"),
 		Around:    []gin.HandlerFunc{middleware.Begin(quiet), middleware.Recover()},
 		Auth:      middleware.Auth(auth),
-		Bounds:    append([]gin.HandlerFunc{middleware.BodyLimit(testMaxBody)}, f.bounds...),
+		Bounds:    append([]gin.HandlerFunc{middleware.BodyLimit(testMaxBody, 1<<30)}, f.bounds...),
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -84,7 +84,7 @@ func (s *Store) DeleteAPIKey(ctx context.Context, op models.Op, id models.ID) ([
 // nobody does.
 func (s *Store) KeyByHash(ctx context.Context, hash [32]byte) (models.Principal, error) {
 	var row apiKeyRow
-	err := s.orm.WithContext(ctx).Where("hash = ?", hash[:]).Take(&row).Error
+	err := s.prompt.WithContext(ctx).Where("hash = ?", hash[:]).Take(&row).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
 		return models.Principal{}, models.Refuse(models.CodeUnauthorized, "this API key is not known")
 	}

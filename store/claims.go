@@ -399,7 +399,7 @@ func (s *Store) Holdings(ctx context.Context, template models.ID, userID string)
 // their ids, oldest first.
 func (s *Store) HoldingsOf(ctx context.Context, userID string, templates []models.ID) (map[models.ID][]models.ID, error) {
 	var rows []couponRow
-	err := s.orm.WithContext(ctx).Select("id", "template_id").
+	err := s.prompt.WithContext(ctx).Select("id", "template_id").
 		Where("user_id = ? AND template_id IN ?", userID, templates).
 		Order("template_id, user_seq").Find(&rows).Error
 	if err != nil {

@@ -26,8 +26,8 @@ import (
 type Options struct {
 	DSN          string // of MySQL; empty for SQLite
 	DataDir      string // where SQLite keeps its file
-	MaxOpenConns int
-	AllowUnsafe  bool // open a MySQL that may lose what it acknowledged
+	MaxOpenConns int    // half of them for transactions, half for all other reading; at least one each
+	AllowUnsafe  bool   // open a MySQL that may lose what it acknowledged
 	Log          *slog.Logger
 
 	// Clock replaces the database's own, in tests.
@@ -39,11 +39,18 @@ type Store struct {
 	orm     *gorm.DB
 	sql     *sql.DB
 	dialect dialect
-	log     *slog.Logger
-	clock   models.Clock
-	skew    atomic.Int64 // how far the database's clock is ahead of ours, in nanoseconds
-	ids     *models.IDSource
-	worker  *workerLease
+
+	// Transactions, and the few reads that every claim or lock waits for, have
+	// connections of their own: however many others read lists, nobody who
+	// changes something stands in line behind them.
+	prompt    *gorm.DB
+	promptSQL *sql.DB
+
+	log    *slog.Logger
+	clock  models.Clock
+	skew   atomic.Int64 // how far the database's clock is ahead of ours, in nanoseconds
+	ids    *models.IDSource
+	worker *workerLease
 
 	terms termsCache
 	zones sync.Map // *time.Location by name
@@ -71,7 +78,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		return nil, err
 	}
 	if err := s.start(ctx); err != nil {
-		return nil, errors.Join(err, s.sql.Close())
+		return nil, errors.Join(err, s.closePools())
 	}
 	return s, nil
 }
@@ -83,29 +90,47 @@ func Migrate(ctx context.Context, opts Options) (int, error) {
 		return 0, err
 	}
 	steps, err := s.migrate(ctx)
-	return steps, errors.Join(err, s.sql.Close())
+	return steps, errors.Join(err, s.closePools())
 }
 
 func connect(ctx context.Context, opts Options) (*Store, error) {
-	pool, kind, err := openPool(ctx, opts)
-	if err != nil {
+	opts.MaxOpenConns = max(1, opts.MaxOpenConns/2)
+	s := &Store{log: opts.Log, clock: opts.Clock}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if s.sql, s.dialect, err = openPool(ctx, opts); err != nil {
 		return nil, err
 	}
-	orm, err := gorm.Open(translating{kind.open(pool), kind}, &gorm.Config{
+	if s.promptSQL, _, err = openPool(ctx, opts); err != nil {
+		return nil, errors.Join(err, s.sql.Close())
+	}
+	s.orm, err = s.dialect.over(s.sql)
+	if err == nil {
+		s.prompt, err = s.dialect.over(s.promptSQL)
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.closePools())
+	}
+	return s, nil
+}
+
+// over puts gorm on top of a pool.
+func (d dialect) over(pool *sql.DB) (*gorm.DB, error) {
+	orm, err := gorm.Open(translating{d.open(pool), d}, &gorm.Config{
 		SkipDefaultTransaction: true,
 		TranslateError:         true,
 		DisableAutomaticPing:   true,
 		Logger:                 logger.Discard,
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", kind.name, err), pool.Close())
+		return nil, fmt.Errorf("open %s: %w", d.name, err)
 	}
-	log := opts.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	return &Store{orm: orm, sql: pool, dialect: kind, log: log, clock: opts.Clock}, nil
+	return orm, nil
 }
+
+func (s *Store) closePools() error { return errors.Join(s.promptSQL.Close(), s.sql.Close()) }
 
 func openPool(ctx context.Context, opts Options) (*sql.DB, dialect, error) {
 	if opts.DSN != "" {
@@ -124,9 +149,9 @@ func (s *Store) start(ctx context.Context) error {
 	return s.leaseWorker(ctx)
 }
 
-// Close gives the worker number back and closes the pool.
+// Close gives the worker number back and closes the pools.
 func (s *Store) Close(ctx context.Context) error {
-	return errors.Join(s.worker.release(ctx), s.sql.Close())
+	return errors.Join(s.worker.release(ctx), s.closePools())
 }
 
 // Name is the kind of database: "mysql" or "sqlite".

@@ -124,8 +124,12 @@ func (r *templateRow) takeRule(t tx, actor models.Principal) error {
 
 // Template reads one template.
 func (s *Store) Template(ctx context.Context, actor models.Principal, id models.ID) (models.Template, error) {
+	return templateBy(s.orm.WithContext(ctx), actor, id)
+}
+
+func templateBy(orm *gorm.DB, actor models.Principal, id models.ID) (models.Template, error) {
 	var row templateRow
-	err := s.orm.WithContext(ctx).Where("id = ?", id).Take(&row).Error
+	err := orm.Where("id = ?", id).Take(&row).Error
 	if err == nil && !actor.Owns(row.MerchantID) {
 		err = gorm.ErrRecordNotFound
 	}
@@ -133,7 +137,7 @@ func (s *Store) Template(ctx context.Context, actor models.Principal, id models.
 		return models.Template{}, found(err, "template")
 	}
 	rows := []templateRow{row}
-	if err := addBudgets(s.orm.WithContext(ctx), rows); err != nil {
+	if err := addBudgets(orm, rows); err != nil {
 		return models.Template{}, err
 	}
 	return rows[0].template()
@@ -154,7 +158,7 @@ func addBudgets(orm *gorm.DB, rows []templateRow) error {
 
 // Definition reads a template for the claim path, whoever asks.
 func (s *Store) Definition(ctx context.Context, id models.ID) (models.Template, error) {
-	return s.Template(ctx, models.Principal{Role: models.RolePlatform}, id)
+	return templateBy(s.prompt.WithContext(ctx), models.Principal{Role: models.RolePlatform}, id)
 }
 
 // Templates lists templates, newest first.

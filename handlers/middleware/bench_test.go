@@ -39,7 +39,7 @@ func chainOf(b *testing.B, credential string) (*gin.Engine, *http.Request) {
 		b.Fatal(err)
 	}
 	plenty := Rate{PerSecond: 1_000_000_000, Burst: 1_000_000_000}
-	r := router(b, Begin(quiet()), Access(AccessErrors), measure, Recover(), BodyLimit(1<<20), Timeout(5*time.Second, nil),
+	r := router(b, Begin(quiet()), Access(AccessErrors), measure, Recover(), BodyLimit(1<<20, 1<<30), Timeout(5*time.Second, nil),
 		Auth(a), Limits(plenty, plenty, time.Now), Allow(models.RolePlatform, models.RoleService, models.RoleUser),
 		Handle(func(c *gin.Context) error {
 			c.Status(http.StatusCreated)

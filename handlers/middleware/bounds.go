@@ -2,7 +2,10 @@ package middleware
 
 import (
 	"context"
+	"io"
 	"net/http"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -12,14 +15,58 @@ import (
 
 // BodyLimit bounds the body of a request to most bytes. A longer one is refused
 // by 413 too_large at once where its length is announced; else the reader of
-// the body gets an *http.MaxBytesError, and answers.
-func BodyLimit(most int64) gin.HandlerFunc {
+// the body gets an *http.MaxBytesError, and answers. What has come in of all
+// bodies at a time is bounded to inAll bytes: beyond it the reader gets the
+// refusal 503 busy.
+func BodyLimit(most, inAll int64) gin.HandlerFunc {
+	var held atomic.Int64
 	return func(c *gin.Context) {
 		if c.Request.ContentLength > most {
 			fail(c, models.Refuse(models.CodeTooLarge, "the body must be at most %d bytes", most))
 			return
 		}
-		c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, most)
+		body := &meteredBody{ReadCloser: http.MaxBytesReader(c.Writer, c.Request.Body, most), held: &held, most: inAll}
+		defer body.release()
+		c.Request.Body = body
+		c.Next()
+	}
+}
+
+// meteredBody counts what it has let through until its request is done with.
+type meteredBody struct {
+	io.ReadCloser
+
+	held *atomic.Int64 // of all bodies
+	most int64
+	own  int64
+}
+
+// Read counts what came, not what was announced: a slow sender holds little.
+func (b *meteredBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.own += int64(n)
+	if b.held.Add(int64(n)) > b.most {
+		return n, models.Busy("too much is being sent at once")
+	}
+	return n, err
+}
+
+func (b *meteredBody) release() { b.held.Add(-b.own) }
+
+// InFlight bounds how many requests are worked on at once; more are refused by
+// 503 busy. Routes that have a waiting room of their own further in are left out.
+func InFlight(most int64, except ...string) gin.HandlerFunc {
+	var running atomic.Int64
+	return func(c *gin.Context) {
+		if slices.Contains(except, c.FullPath()) {
+			return
+		}
+		defer running.Add(-1)
+		if running.Add(1) > most {
+			fail(c, models.Busy("too many requests are being answered"))
+			return
+		}
+		c.Next()
 	}
 }
 

@@ -208,7 +208,7 @@ func TestBodyLimit(t *testing.T) {
 		if !test.announced {
 			request.ContentLength = -1
 		}
-		got := serve(t, request, Begin(quiet()), BodyLimit(8), read)
+		got := serve(t, request, Begin(quiet()), BodyLimit(8, 1<<20), read)
 		text := got.Body.String()
 		if got.Code != http.StatusOK {
 			text = problemIn(t, got).Detail
@@ -217,6 +217,56 @@ func TestBodyLimit(t *testing.T) {
 			t.Errorf("%q, announced %v: %d %q", test.body, test.announced, got.Code, text)
 		}
 	}
+}
+
+func TestAllBodiesTogetherAreBounded(t *testing.T) {
+	t.Parallel()
+	limit := BodyLimit(100, 150)
+	var held, inside io.Reader
+	read := Handle(func(c *gin.Context) error {
+		_, err := io.ReadAll(c.Request.Body)
+		if err == nil && held != nil {
+			inside, held = held, nil
+			got := serve(t, send(t, http.MethodPost, inside), Begin(quiet()), limit, readBody)
+			if got.Code != http.StatusServiceUnavailable || problemIn(t, got).Code != models.CodeBusy {
+				t.Errorf("beside another: %d %s", got.Code, got.Body)
+			}
+		}
+		return err
+	})
+	held = strings.NewReader(strings.Repeat("x", 60))
+	if got := serve(t, send(t, http.MethodPost, strings.NewReader(strings.Repeat("x", 100))), Begin(quiet()), limit, read); got.Code != http.StatusOK {
+		t.Errorf("alone: %d %s", got.Code, got.Body)
+	}
+	// Both are done with, so there is room again.
+	got := serve(t, send(t, http.MethodPost, strings.NewReader(strings.Repeat("x", 100))), Begin(quiet()), limit, readBody)
+	if got.Code != http.StatusOK {
+		t.Errorf("afterwards: %d %s", got.Code, got.Body)
+	}
+}
+
+func readBody(c *gin.Context) {
+	if _, err := io.ReadAll(c.Request.Body); err != nil {
+		fail(c, err)
+	}
+}
+
+func TestInFlight(t *testing.T) {
+	t.Parallel()
+	bound := InFlight(1)
+	inner := func(want int, bound gin.HandlerFunc) gin.HandlerFunc {
+		return func(*gin.Context) {
+			got := serve(t, get(t), Begin(quiet()), bound)
+			if got.Code != want || want != http.StatusOK && got.Header().Get("Retry-After") == "" {
+				t.Errorf("beside another: %d %v", got.Code, got.Header())
+			}
+		}
+	}
+	for range 2 { // what was refused and what was not are both forgotten
+		serve(t, get(t), Begin(quiet()), bound, inner(http.StatusServiceUnavailable, bound))
+	}
+	free := InFlight(1, "/things/:id")
+	serve(t, get(t), Begin(quiet()), free, inner(http.StatusOK, free))
 }
 
 func TestTimeoutIsADeadline(t *testing.T) {

@@ -2,8 +2,8 @@
 // may, how often, for how long, and how an error becomes an answer.
 //
 // The order that the parts expect, from the outside in: Begin, Access, the
-// handler of NewMetrics, Recover, Timeout, Retell, Auth, BodyLimit, Limits,
-// Allow, Handle. All of it is safe for concurrent use, and nothing here starts a
+// handler of NewMetrics, Recover, Timeout, Retell, Auth, InFlight, BodyLimit,
+// Limits, Allow, Handle. All of it is safe for concurrent use, and nothing here starts a
 // goroutine that outlives a request, save Authenticator.Run, which its caller
 // starts.
 package middleware

@@ -16,6 +16,7 @@ import (
 type Memory struct {
 	now     models.Clock
 	touches touches
+	guesses guesses
 
 	mu      sync.RWMutex
 	copies  map[models.ID]*counters // grows by one for every template ever asked for

@@ -30,6 +30,8 @@ var (
 	pendingLua string
 	//go:embed lua/state.lua
 	stateLua string
+	//go:embed lua/guess.lua
+	guessLua string
 	//go:embed lua/check.lua
 	checkLua string
 )
@@ -37,13 +39,16 @@ var (
 // script is a Lua text and the name by which a server that has seen it knows it.
 type script struct{ text, sha string }
 
-func newScript(lua string) *script {
-	text := copyLua + lua
+func newScript(lua string) *script { return plainScript(copyLua + lua) }
+
+func plainScript(text string) *script {
 	return &script{text: text, sha: redis.NewScript(text).Hash()}
 }
 
 type scripts struct {
 	reserve, finish, begin, load, open, stock, pending, state *script
+
+	guess *script // about no copy
 }
 
 func newScripts() scripts {
@@ -56,6 +61,7 @@ func newScripts() scripts {
 		stock:   newScript(stockLua),
 		pending: newScript(pendingLua),
 		state:   newScript(stateLua),
+		guess:   plainScript(guessLua),
 	}
 }
 

@@ -1,4 +1,5 @@
--- copy.lua: put in front of every other script here; answers nothing itself.
+-- copy.lua: put in front of every other script here but guess.lua; answers
+-- nothing itself.
 --
 -- A "copy" is what this server holds of one template's counters. All scripts
 -- take the same keys, which share the hash tag {template id}:

@@ -26,6 +26,7 @@ import (
 	"scrip/gate"
 	"scrip/handlers"
 	"scrip/handlers/middleware"
+	"scrip/issuing"
 	"scrip/jobs"
 	"scrip/models"
 	"scrip/store"
@@ -292,6 +293,7 @@ func unknownRoutes(routes *gin.Engine, deadlines map[string]time.Duration) error
 // have http.request_timeout.
 func deadlines(cfg config.Config) map[string]time.Duration {
 	all := commitDeadlines(cfg)
+	all["/v1/users/import"] = cfg.HTTP.UploadTimeout
 	for _, route := range []string{"/v1/locks/:xid/refund", "/v1/locks/batch/confirm", "/v1/locks/batch/cancel"} {
 		all[route] = cfg.Checkout.Timeout
 	}
@@ -309,6 +311,9 @@ func commitDeadlines(cfg config.Config) map[string]time.Duration {
 	}
 }
 
+// uploadsAtOnce bounds what uploads take of the disk, and of the database's time.
+const uploadsAtOnce = 4
+
 func (a *app) deps(registry *prometheus.Registry, measure gin.HandlerFunc) handlers.Deps {
 	storeName, gateName := a.store.Name(), "gate"
 	if len(a.cfg.Redis.Addrs) > 0 {
@@ -319,13 +324,17 @@ func (a *app) deps(registry *prometheus.Registry, measure gin.HandlerFunc) handl
 		middleware.InFlight(h.MaxInFlight, slices.Collect(maps.Keys(commitDeadlines(a.cfg)))...),
 		middleware.BodyLimit(h.MaxBodyBytes, h.MaxBodiesBytes),
 	}
+	uploads := []gin.HandlerFunc{
+		middleware.InFlight(uploadsAtOnce), middleware.BodyLimit(h.MaxUploadBytes, uploadsAtOnce*h.MaxUploadBytes),
+	}
 	if l := a.cfg.Limits; l.Enabled {
-		bounds = append(bounds, middleware.Limits(
+		limits := middleware.Limits(
 			middleware.Rate{PerSecond: l.UserPerSecond, Burst: l.UserBurst},
-			middleware.Rate{PerSecond: l.KeyPerSecond, Burst: l.KeyBurst}, a.store.Now))
+			middleware.Rate{PerSecond: l.KeyPerSecond, Burst: l.KeyBurst}, a.store.Now)
+		bounds, uploads = append(bounds, limits), append(uploads, limits)
 	}
 	return handlers.Deps{
-		Store: a.store, Claims: a.claims, Checkout: a.checkout, ForgetKey: a.auth.Forget,
+		Store: a.store, Claims: a.claims, Checkout: a.checkout, Audience: &issuing.Audience{Store: a.store}, ForgetKey: a.auth.Forget,
 		CompileExpression: discount.CompileExpression,
 		Now:               a.store.Now,
 		Probes:            map[string]handlers.Probe{storeName: a.store.Ping, gateName: a.gate.Ping},
@@ -336,7 +345,7 @@ func (a *app) deps(registry *prometheus.Registry, measure gin.HandlerFunc) handl
 			middleware.Begin(a.log), middleware.Access(middleware.AccessMode(a.cfg.Log.Access)), measure,
 			middleware.Recover(), middleware.Timeout(h.RequestTimeout, deadlines(a.cfg)),
 		},
-		Auth: middleware.Auth(a.auth), Bounds: bounds,
+		Auth: middleware.Auth(a.auth), Bounds: bounds, UploadBounds: uploads, UploadTimeout: h.UploadTimeout,
 	}
 }
 

@@ -18,13 +18,14 @@ func (s *Service) Claimable(ctx context.Context, actor models.Principal, userID 
 		list = models.Principal{Role: models.RolePlatform}
 	}
 	out := []models.Template{}
+	stored := &storedTags{store: s.store, userID: userID}
 	for before := page.Before; len(out) < page.Limit; {
 		chunk, err := s.store.Templates(ctx, list, models.TemplateFilter{State: models.TemplateActive},
 			models.Page{Limit: claimableChunk, Before: before})
 		if err != nil {
 			return nil, err
 		}
-		fit, err := s.fitting(ctx, chunk, userID, tags)
+		fit, err := s.fitting(ctx, chunk, stored, tags)
 		if err != nil {
 			return nil, err
 		}
@@ -37,12 +38,17 @@ func (s *Service) Claimable(ctx context.Context, actor models.Principal, userID 
 	return out, nil
 }
 
-func (s *Service) fitting(ctx context.Context, chunk []models.Template, userID string, tags []string) ([]models.Template, error) {
+func (s *Service) fitting(ctx context.Context, chunk []models.Template, user *storedTags, tags []string) ([]models.Template, error) {
 	now := s.store.Now()
 	var open []models.Template
 	var ids []models.ID
 	for i := range chunk {
-		if t := &chunk[i]; t.Admit(now, userID, tags) == nil && !t.SoldOut() {
+		t := &chunk[i]
+		refusal, err := user.admits(ctx, t, now, tags)
+		if err != nil {
+			return nil, err
+		}
+		if refusal == nil && !t.SoldOut() {
 			open = append(open, *t)
 			ids = append(ids, t.ID)
 		}
@@ -50,7 +56,7 @@ func (s *Service) fitting(ctx context.Context, chunk []models.Template, userID s
 	if len(open) == 0 {
 		return nil, nil
 	}
-	have, err := s.store.HoldingsOf(ctx, userID, ids)
+	have, err := s.store.HoldingsOf(ctx, user.userID, ids)
 	if err != nil {
 		return nil, err
 	}

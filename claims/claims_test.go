@@ -277,3 +277,40 @@ func TestClaimable(t *testing.T) {
 		}
 	})
 }
+
+func TestStoredTagsOpenATemplate(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w world) {
+		s, ctx := w.service(t), t.Context()
+		tpl := w.template(t, nil, 1)
+		tagged := must(w.EditTemplate(ctx, w.op(), tpl.ID, tpl.Version, func(t *models.Template) error {
+			t.Audience = models.Audience{Kind: models.AudienceTags, Tags: []string{"vip"}}
+			return nil
+		}))(t)
+		s.TemplateChanged(ctx, tagged)
+		for _, u := range []models.User{
+			{UserID: "ann", Tags: []string{"new", "vip"}},
+			{UserID: "bob", Tags: []string{"new"}},
+			{MerchantID: "m1", UserID: "cid", Tags: []string{"vip"}},
+		} {
+			if _, _, err := w.PutUser(ctx, w.op(), u); err != nil {
+				t.Fatal(err)
+			}
+		}
+		offers := func(user string, tags ...string) int {
+			return len(must(s.Claimable(ctx, w.op().Actor, user, tags, models.Page{Limit: 9}))(t))
+		}
+		for user, want := range map[string]int{"ann": 1, "bob": 0, "cid": 0} { // cid's is another owner's tag
+			if got := offers(user); got != want {
+				t.Errorf("%s is offered %d", user, got)
+			}
+			if _, err := s.Claim(ctx, w.op(), tpl.ID, user, nil); (err == nil) != (want == 1) {
+				t.Errorf("%s: %v", user, err)
+			}
+		}
+		if offers("bob", "vip") != 1 {
+			t.Error("the tags of the request count no more")
+		}
+		must(s.Claim(ctx, w.op(), tpl.ID, "bob", []string{"vip"}))(t)
+	})
+}

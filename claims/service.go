@@ -32,6 +32,7 @@ type store interface {
 	Definition(ctx context.Context, id models.ID) (models.Template, error)
 	AnsweredBefore(ctx context.Context, key *models.IdempotencyKey, otherwise error) error
 	CommitClaims(ctx context.Context, batch []models.Claim) ([]models.Verdict, error)
+	StoredTags(ctx context.Context, userID string) (map[string][]string, error)
 	Holdings(ctx context.Context, template models.ID, userID string) ([]models.ID, error)
 	HoldingsOf(ctx context.Context, userID string, templates []models.ID) (map[models.ID][]models.ID, error)
 	NextEpoch(ctx context.Context, id models.ID, from int64) (load models.GateLoad, claimed int64, ok bool, err error)
@@ -189,7 +190,11 @@ func (s *Service) refusal(ctx context.Context, def *models.Template, userID stri
 		return atLimit, nil
 	}
 	now := s.store.Now()
-	refusal := def.Admit(now, userID, tags)
+	stored := storedTags{store: s.store, userID: userID}
+	refusal, err := stored.admits(ctx, def, now, tags)
+	if err != nil {
+		return nil, err
+	}
 	if refusal == nil && s.definitions.soldOut(def) && s.holders.hasNone(ctx, def, userID) {
 		return models.ErrSoldOut(), nil
 	}

@@ -81,11 +81,7 @@ func TestWhatIsSentAtCheckout(t *testing.T) {
 		`POST /v1/locks/x/refund  ` + some,
 		`POST /v1/locks/x/refund/quote  ` + some,
 	}
-	var got []string
-	for _, request := range s.seen {
-		got = append(got, request.Method+" "+request.Target+" "+request.Key+request.Match+" "+request.Body)
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := cmp.Diff(want, s.sent()); diff != "" {
 		t.Error(diff)
 	}
 }

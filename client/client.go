@@ -93,6 +93,9 @@ type call struct {
 	key    string
 	match  string // If-Match; "": none
 	tries  int
+
+	file      io.Reader // in place of body …
+	mediaType string    // … and what it is
 }
 
 // named drops the key of a call whose content has a name of its own; one that
@@ -186,6 +189,8 @@ func (c *Client) newRequest(ctx context.Context, request *call) (*http.Request, 
 	var body io.Reader
 	if request.body != nil {
 		body = bytes.NewReader(request.body)
+	} else if request.file != nil {
+		body = request.file
 	}
 	req, err := http.NewRequestWithContext(ctx, request.method, c.base+request.path, body)
 	if err != nil {
@@ -195,6 +200,8 @@ func (c *Client) newRequest(ctx context.Context, request *call) (*http.Request, 
 	req.Header.Set("Accept", "application/json, application/problem+json")
 	if request.body != nil {
 		req.Header.Set("Content-Type", "application/json")
+	} else if request.file != nil {
+		req.Header.Set("Content-Type", request.mediaType)
 	}
 	if request.key != "" {
 		req.Header.Set("Idempotency-Key", request.key)

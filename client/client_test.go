@@ -53,6 +53,15 @@ func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
 	return s.steps[min(len(s.seen), len(s.steps))-1].play()
 }
 
+// sent shows each request as its method, target, key or version, and body.
+func (s *script) sent() []string {
+	var lines []string
+	for _, r := range s.seen {
+		lines = append(lines, r.Method+" "+r.Target+" "+r.Key+r.Match+" "+r.Body)
+	}
+	return lines
+}
+
 func (s step) play() (*http.Response, error) {
 	if s.status == 0 {
 		return nil, io.ErrUnexpectedEOF

@@ -35,8 +35,10 @@ type HTTP struct {
 	MaxBodyBytes      int64
 	MaxBodiesBytes    int64 // of all requests at once
 	MaxConnections    int
-	MaxInFlight       int64    // requests at once, but for claims and locks
-	TrustedProxies    []string // addresses and CIDR ranges; empty: none
+	MaxInFlight       int64         // requests at once, but for claims and locks
+	MaxUploadBytes    int64         // of an upload, which is kept on the disk
+	UploadTimeout     time.Duration // the deadline of an upload's work, its arrival included
+	TrustedProxies    []string      // addresses and CIDR ranges; empty: none
 }
 
 // TimeoutsByRoute is what RouteTimeouts says.

@@ -35,6 +35,8 @@ func others() map[string]string {
 		"http.max_bodies_bytes":         "2000000",
 		"http.max_connections":          "100",
 		"http.max_in_flight":            "10",
+		"http.max_upload_bytes":         "4096",
+		"http.upload_timeout":           "3m0s",
 		"http.trusted_proxies":          "10.0.0.0/8,::1",
 		"data_dir":                      "/var/lib/scrip",
 		"mysql.dsn":                     "u:p@tcp(127.0.0.1:3306)/scrip",

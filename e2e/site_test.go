@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"scrip/enginetest"
@@ -143,7 +144,9 @@ func (s *site) do(t *testing.T, r request) answer {
 
 func (s *site) try(ctx context.Context, r request) (answer, error) {
 	var body io.Reader = http.NoBody
-	if r.body != nil {
+	if file, ok := r.body.(file); ok {
+		body = strings.NewReader(string(file))
+	} else if r.body != nil {
 		text, err := json.Marshal(r.body)
 		if err != nil {
 			return answer{}, err
@@ -155,7 +158,9 @@ func (s *site) try(ctx context.Context, r request) (answer, error) {
 		return answer{}, err
 	}
 	req.Header.Set("Authorization", "Bearer "+r.as)
-	if r.body != nil {
+	if _, ok := r.body.(file); ok {
+		req.Header.Set("Content-Type", "text/csv")
+	} else if r.body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	for name, value := range r.header {
@@ -171,7 +176,7 @@ func (s *site) try(ctx context.Context, r request) (answer, error) {
 		return answer{}, err
 	}
 	got := answer{status: resp.StatusCode, header: resp.Header, text: string(text)}
-	if len(text) > 0 {
+	if strings.Contains(resp.Header.Get("Content-Type"), "json") {
 		err = json.Unmarshal(text, &got.body)
 	}
 	return got, err
@@ -186,6 +191,9 @@ func (s *site) want(t *testing.T, status int, code string, r request) answer {
 	}
 	return got
 }
+
+// file is a body that is not JSON; CSV, unless its request says otherwise.
+type file string
 
 // object is a JSON object.
 type object = map[string]any

@@ -24,7 +24,7 @@ type auditView struct {
 	MerchantID string         `json:"merchant_id,omitempty"`
 	Action     string         `json:"action"`
 	Resource   string         `json:"resource"`
-	ResourceID models.ID      `json:"resource_id"`
+	ResourceID models.ID      `json:"resource_id,omitempty"`
 	RequestID  string         `json:"request_id,omitempty"`
 	Detail     map[string]any `json:"detail,omitempty"`
 }

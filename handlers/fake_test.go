@@ -37,6 +37,7 @@ type fake struct {
 	budget   models.Budget
 	verdict  models.LockVerdict
 	job      models.Job
+	user     models.User
 	rows     int // how many rows every list has
 	refusal  error
 	bounds   []gin.HandlerFunc // beside that of the body
@@ -79,7 +80,7 @@ func newFake() *fake {
 			IssueNo: 5, ValidFrom: at, ExpiresAt: at.Add(48 * time.Hour), ClaimedAt: at,
 		},
 		budget: newBudget(at), verdict: models.LockVerdict{Lock: newLock(at), Made: true},
-		job:  newJob(at),
+		job: newJob(at), user: newUser(at),
 		rows: 1, args: map[string]any{}, kept: map[[32]byte]keptAnswer{},
 	}
 }
@@ -318,7 +319,7 @@ func (f *fake) TemplateChanged(ctx context.Context, t models.Template) {
 
 var errNoCompile = errors.New("unexpected end of expression")
 
-const testMaxBody = 64 << 10
+const testMaxBody, testMaxUpload = 64 << 10, 128 << 10
 
 // oneCaller takes every API key for the same caller's.
 type oneCaller models.Principal
@@ -344,21 +345,23 @@ func serve(tb testing.TB, f *fake, actor models.Principal) http.Handler {
 		Store:    f,
 		Claims:   f,
 		Checkout: f,
+		Audience: f,
 		CompileExpression: func(s string) error {
 			if strings.HasSuffix(s, "(") {
 				return errNoCompile
 			}
 			return nil
 		},
-		ForgetKey: func(hash [32]byte) { f.note("forgotten", hash) },
-		Now:       func() time.Time { return time.Date(2026, 1, 3, 0, 0, 0, 999_999, time.UTC) },
-		Probes:    map[string]Probe{"mysql": func(context.Context) error { return nil }},
-		Metrics:   text("metrics"),
-		OpenAPI:   []byte("openapi: 3.1.0"),
-		Docs:      text("docs"),
-		Around:    []gin.HandlerFunc{middleware.Begin(quiet), middleware.Recover()},
-		Auth:      middleware.Auth(auth),
-		Bounds:    append([]gin.HandlerFunc{middleware.BodyLimit(testMaxBody, 1<<30)}, f.bounds...),
+		ForgetKey:    func(hash [32]byte) { f.note("forgotten", hash) },
+		Now:          func() time.Time { return time.Date(2026, 1, 3, 0, 0, 0, 999_999, time.UTC) },
+		Probes:       map[string]Probe{"mysql": func(context.Context) error { return nil }},
+		Metrics:      text("metrics"),
+		OpenAPI:      []byte("openapi: 3.1.0"),
+		Docs:         text("docs"),
+		Around:       []gin.HandlerFunc{middleware.Begin(quiet), middleware.Recover()},
+		Auth:         middleware.Auth(auth),
+		Bounds:       append([]gin.HandlerFunc{middleware.BodyLimit(testMaxBody, 1<<30)}, f.bounds...),
+		UploadBounds: []gin.HandlerFunc{middleware.BodyLimit(testMaxUpload, 1<<30)}, UploadTimeout: time.Minute,
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -378,7 +381,10 @@ func call(h http.Handler, r request) *httptest.ResponseRecorder {
 		body = strings.NewReader(r.body)
 	}
 	req := httptest.NewRequest(r.method, r.path, body)
-	if r.body != "" {
+	switch {
+	case strings.HasPrefix(r.body, "user_id"):
+		req.Header.Set("Content-Type", "text/csv")
+	case r.body != "":
 		req.Header.Set("Content-Type", "application/json")
 	}
 	req.Header.Set("Authorization", "Bearer sk_test")

@@ -6,6 +6,7 @@ package handlers
 import (
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -22,6 +23,7 @@ type stores interface {
 	auditStore
 	budgetStore
 	jobStore
+	userStore
 	answerStore
 }
 
@@ -40,6 +42,7 @@ type Deps struct {
 	Store    stores
 	Claims   claimService
 	Checkout checkouts
+	Audience audienceService
 
 	// CompileExpression says why a rule's expression does not compile, in words
 	// that its author may read.
@@ -68,6 +71,11 @@ type Deps struct {
 	Around []gin.HandlerFunc
 	Auth   gin.HandlerFunc
 	Bounds []gin.HandlerFunc
+
+	// UploadBounds are those of uploads, whose bodies may be larger and are not
+	// kept in memory; UploadTimeout is what one of them may take in all.
+	UploadBounds  []gin.HandlerFunc
+	UploadTimeout time.Duration
 }
 
 type api struct {
@@ -96,6 +104,7 @@ func Routes(deps Deps) (*gin.Engine, error) {
 	a.pages(r)
 	v1 := r.Group("/v1", append([]gin.HandlerFunc{deps.Auth}, deps.Bounds...)...)
 	a.merchantSide(v1)
+	a.uploads(r.Group("/v1", append([]gin.HandlerFunc{deps.Auth}, deps.UploadBounds...)...))
 	a.userSide(v1)
 	a.checkoutSide(v1)
 	a.coordinatorSide(r)
@@ -143,12 +152,22 @@ func (a *api) merchantSide(v1 *gin.RouterGroup) {
 	v1.PATCH("/budgets/:id", owner, do(a.patchBudget))
 	v1.GET("/budgets/:id/usages", owner, do(a.budgetUsages))
 
+	v1.PUT("/users/:user_id", owner, do(a.putUser))
+	v1.GET("/users/:user_id", owner, do(a.getUser))
+
 	v1.GET("/jobs/:id", owner, do(a.getJob))
 
 	v1.GET("/audit", owner, do(a.listAudit))
 	v1.POST("/api_keys", owner, do(a.createAPIKey))
 	v1.GET("/api_keys", owner, do(a.listAPIKeys))
 	v1.DELETE("/api_keys/:id", owner, do(a.deleteAPIKey))
+}
+
+// uploads are of files.
+func (a *api) uploads(v1 *gin.RouterGroup) {
+	owner := middleware.Allow(models.RolePlatform, models.RoleMerchant)
+
+	v1.POST("/users/import", owner, do(a.importUsers))
 }
 
 // userSide is for users, and for whoever acts on their behalf.

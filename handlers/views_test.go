@@ -63,6 +63,12 @@ func TestGolden(t *testing.T) {
 	failed := f.job
 	failed.State, failed.Error, failed.FinishedAt = models.JobFailed, "task 3 was given up: busy", &until
 	for name, view := range map[string]any{
+		"user":       viewUser(f.user),
+		"user_plain": viewUser(models.User{UserID: "u1", CreatedAt: from, UpdatedAt: from}),
+		"line_report": viewLineReport(models.LineReport{Imported: 5, Failed: 1, Errors: []models.LineError{
+			{Line: 7, FieldError: models.FieldError{Field: "email", Code: models.CodeInvalid, Detail: "must be an address"}},
+		}}),
+		"line_report_none":   viewLineReport(models.LineReport{Imported: 5}),
 		"job":                viewJob(f.job),
 		"job_failed":         viewJob(failed),
 		"coupon_used":        viewCoupon(locked),

@@ -21,6 +21,7 @@ const (
 	CodeCurrencyDiffer Code = "currency_mismatch"
 	CodeBadJSON        Code = "bad_json"
 	CodeNotJSON        Code = "not_json"
+	CodeMediaType      Code = "unsupported_media_type"
 	CodeTooLarge       Code = "too_large"
 
 	CodeUnauthorized   Code = "unauthorized"

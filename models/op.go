@@ -49,7 +49,7 @@ type AuditEntry struct {
 	MerchantID string         `json:"merchant_id,omitempty"`
 	Action     string         `json:"action"`
 	Resource   string         `json:"resource"`
-	ResourceID ID             `json:"resource_id"`
+	ResourceID ID             `json:"resource_id,omitempty"` // 0: a user, who has no id of ours
 	RequestID  string         `json:"request_id,omitempty"`
 	Detail     map[string]any `json:"detail,omitempty"`
 }

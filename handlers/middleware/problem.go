@@ -60,7 +60,7 @@ func statusOf(code models.Code) int {
 		return http.StatusPreconditionFailed
 	case models.CodeTooLarge:
 		return http.StatusRequestEntityTooLarge
-	case models.CodeNotJSON:
+	case models.CodeNotJSON, models.CodeMediaType:
 		return http.StatusUnsupportedMediaType
 	case models.CodeInvalid, models.CodeRequired, models.CodeOutOfRange, models.CodeUnknownField,
 		models.CodeNotUnique, models.CodeUnknownRef, models.CodeCurrencyDiffer, models.CodeKeyReused,

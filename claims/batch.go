@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"scrip/failpoint"
 	"scrip/groupcommit"
 	"scrip/models"
 )
@@ -73,6 +74,7 @@ func (s *Service) askGate(ctx context.Context, batch []entry, answers []answer) 
 		switch e := &batch[at[i]]; said {
 		case models.GateTaken:
 			e.reserved, e.New = true, true
+			failpoint.Reach(failpoint.ClaimReserved)
 		case models.GateCold:
 			answers[at[i]].cold = true
 		case models.GateAway:

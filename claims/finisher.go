@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"scrip/failpoint"
 	"scrip/models"
 )
 
@@ -72,7 +73,9 @@ func (f *finisher) send(outcomes []models.GateOutcome) {
 	defer cancel()
 	if err := f.gate.Finish(ctx, outcomes); err != nil {
 		f.log.DebugContext(ctx, "gate not told of claims; they will be settled", "claims", len(outcomes), "error", err)
+		return
 	}
+	failpoint.Reach(failpoint.ClaimTold)
 }
 
 // close delivers what is queued.

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"scrip/failpoint"
 	"scrip/models"
 )
 
@@ -96,10 +97,12 @@ func (s *Service) Rebuild(ctx context.Context, id models.ID, from int64) error {
 	if err != nil || !ok {
 		return err
 	}
+	failpoint.Reach(failpoint.RebuildNumbered)
 	s.definitions.forget(id)
 	if ok, err := s.gate.Begin(ctx, load); err != nil || !ok {
 		return errors.Join(errOvertaken, err)
 	}
+	failpoint.Reach(failpoint.RebuildBegun)
 	for after := int64(0); after < claimed; {
 		holders, last, err := s.store.Holders(ctx, id, after, claimed, holdersChunk)
 		if err != nil {
@@ -113,9 +116,11 @@ func (s *Service) Rebuild(ctx context.Context, id models.ID, from int64) error {
 		}
 		after = last
 	}
+	failpoint.Reach(failpoint.RebuildLoaded)
 	if ok, err := s.gate.Open(ctx, load); err != nil || !ok {
 		return errors.Join(errOvertaken, err)
 	}
+	failpoint.Reach(failpoint.RebuildOpened)
 	s.log.InfoContext(ctx, "gate loaded", "template", id, "epoch", load.Epoch, "claimed", claimed, "left", load.Left)
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"scrip/failpoint"
 	"scrip/handlers/middleware"
 	"scrip/models"
 )
@@ -72,8 +73,10 @@ func once[T any](
 	}
 	result, err := do(ctx, op)
 	if op.Key != nil {
+		failpoint.Reach(failpoint.AnswerOpen)
 		op.Key.Render = renderer(status(result), view, op.RequestID)
 		err = a.remember(ctx, op, result, err)
+		failpoint.Reach(failpoint.AnswerKept)
 	}
 	if err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"scrip/failpoint"
 	"scrip/models"
 )
 
@@ -43,6 +44,7 @@ func (j *Expire) Step(ctx context.Context) (changed int, more bool, err error) {
 	if len(xids) == 0 {
 		return 0, false, nil
 	}
+	failpoint.Reach(failpoint.ExpireListed)
 	batch := make([]models.LockEnd, len(xids))
 	for i, xid := range xids {
 		batch[i] = models.LockEnd{XID: xid, To: models.LockExpired, At: now, Actor: expireActor}

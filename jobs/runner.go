@@ -38,8 +38,10 @@ type Runner struct {
 	done   sync.WaitGroup
 }
 
-// leaseTTL is how long a job stays with an instance that died.
-const leaseTTL = 10 * time.Second
+// leaseTTL is how long a job stays with an instance that died. Until then nothing
+// is settled, which is promised within ten seconds; and whoever is slower than
+// that at one step has another beside it, which does no harm.
+const leaseTTL = 4 * time.Second
 
 // Start begins to run the jobs. owner names this instance among all.
 func Start(leases leaser, owner string, log *slog.Logger, list ...Job) *Runner {

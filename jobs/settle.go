@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"scrip/failpoint"
 	"scrip/models"
 )
 
@@ -77,6 +78,7 @@ func (j *Settle) settle(ctx context.Context, id models.ID, olderThan time.Time) 
 	if err != nil {
 		return 0, false, err
 	}
+	failpoint.Reach(failpoint.SettleCommitted)
 	outcomes := make([]models.GateOutcome, len(pending))
 	for i, p := range pending {
 		outcomes[i] = models.GateOutcome{
@@ -86,5 +88,9 @@ func (j *Settle) settle(ctx context.Context, id models.ID, olderThan time.Time) 
 			outcomes[i].Step = models.GateConfirm
 		}
 	}
-	return len(pending), len(pending) == settleClaims, j.Gate.Finish(ctx, outcomes)
+	if err := j.Gate.Finish(ctx, outcomes); err != nil {
+		return len(pending), false, err
+	}
+	failpoint.Reach(failpoint.SettleTold)
+	return len(pending), len(pending) == settleClaims, nil
 }

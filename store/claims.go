@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"scrip/failpoint"
 	"scrip/models"
 )
 
@@ -26,9 +27,14 @@ func (s *Store) CommitClaims(ctx context.Context, batch []models.Claim) ([]model
 		if err := b.read(ctx, s, t); err != nil {
 			return err
 		}
+		failpoint.Reach(failpoint.ClaimLocked)
 		b.decide()
 		verdicts = b.verdicts
-		return b.write(ctx, t)
+		if err := b.write(ctx, t); err != nil {
+			return err
+		}
+		failpoint.Reach(failpoint.ClaimWritten)
+		return nil
 	}
 	err := s.inTx(ctx, try)
 	if s.dialect.duplicate(err) {
@@ -40,6 +46,7 @@ func (s *Store) CommitClaims(ctx context.Context, batch []models.Claim) ([]model
 	if err != nil {
 		return nil, err
 	}
+	failpoint.Reach(failpoint.ClaimCommitted)
 	return verdicts, nil
 }
 

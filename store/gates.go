@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"scrip/failpoint"
 	"scrip/models"
 )
 
@@ -74,7 +75,11 @@ func (s *Store) SettleClaims(ctx context.Context, template models.ID, claims []m
 		for _, id := range there {
 			granted[id] = true
 		}
-		return s.bury(ctx, t, template, claims, granted)
+		if err := s.bury(ctx, t, template, claims, granted); err != nil {
+			return err
+		}
+		failpoint.Reach(failpoint.SettleBuried)
+		return nil
 	})
 	return granted, err
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"scrip/failpoint"
 	"scrip/models"
 )
 
@@ -31,13 +32,19 @@ func (s *Store) CommitEnds(ctx context.Context, batch []models.LockEnd) ([]model
 		if err := b.enter(ctx, t); err != nil {
 			return err
 		}
+		failpoint.Reach(failpoint.EndEntered)
 		b.decide()
 		verdicts = b.verdicts
-		return b.write(ctx, t)
+		if err := b.write(ctx, t); err != nil {
+			return err
+		}
+		failpoint.Reach(failpoint.EndWritten)
+		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
+	failpoint.Reach(failpoint.EndCommitted)
 	return verdicts, nil
 }
 

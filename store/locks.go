@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"scrip/failpoint"
 	"scrip/models"
 )
 
@@ -105,9 +106,14 @@ func (s *Store) CommitTries(ctx context.Context, batch []models.Try, decide Deci
 		if err := b.read(ctx, t); err != nil {
 			return err
 		}
+		failpoint.Reach(failpoint.LockEntered)
 		b.decide(decide)
 		verdicts = b.verdicts
-		return b.write(ctx, t)
+		if err := b.write(ctx, t); err != nil {
+			return err
+		}
+		failpoint.Reach(failpoint.LockWritten)
+		return nil
 	}
 	err := s.inTx(ctx, try)
 	for again := 0; again < maxAttempts && (errors.Is(err, errOvertaken) || s.dialect.duplicate(err)); again++ {
@@ -116,6 +122,7 @@ func (s *Store) CommitTries(ctx context.Context, batch []models.Try, decide Deci
 	if err != nil {
 		return nil, err
 	}
+	failpoint.Reach(failpoint.LockCommitted)
 	return verdicts, nil
 }
 

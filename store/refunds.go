@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 
+	"scrip/failpoint"
 	"scrip/models"
 )
 
@@ -37,6 +38,7 @@ func (s *Store) Refund(ctx context.Context, req models.RefundRequest, compute Co
 			refund = *before
 			return nil
 		}
+		failpoint.Reach(failpoint.RefundEntered)
 		if r.refund, err = compute(r.row.frozen, r.before); err != nil {
 			return err
 		}
@@ -44,11 +46,16 @@ func (s *Store) Refund(ctx context.Context, req models.RefundRequest, compute Co
 		if dry {
 			return nil
 		}
-		return r.write(ctx, t)
+		if err := r.write(ctx, t); err != nil {
+			return err
+		}
+		failpoint.Reach(failpoint.RefundWritten)
+		return nil
 	})
 	if err != nil {
 		return models.Refund{}, err
 	}
+	failpoint.Reach(failpoint.RefundCommitted)
 	return refund, nil
 }
 
@@ -110,6 +117,7 @@ func (r *refunding) write(ctx context.Context, t tx) error {
 	if err := r.insert(ctx, t); err != nil {
 		return err
 	}
+	failpoint.Reach(failpoint.RefundInserted)
 	if err := r.advance(ctx, t); err != nil {
 		return fmt.Errorf("note what is refunded: %w", err)
 	}

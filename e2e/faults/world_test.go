@@ -38,6 +38,7 @@ type engines struct {
 	replica  bool     // a second Redis, which follows the first through world.link
 	env      []string // more of Scrip's environment
 	program  string   // another program than binary
+	crash    string   // the failpoints to die of, by a program that has them
 	embedded bool     // one server without MariaDB and Redis
 }
 
@@ -53,6 +54,7 @@ type world struct {
 	toRedis, link  *enginetest.Proxy
 	servers        []*enginetest.Server
 	env            []string // of the servers, without their addresses
+	crash, deaths  string   // the failpoints to die of, and the file that says of which somebody did
 	db             *sql.DB  // straight to MariaDB, for looking
 	http           *http.Client
 
@@ -124,6 +126,9 @@ func newWorld(tb testing.TB, e engines, p *plan) *world {
 	program := binary
 	if e.program != "" {
 		program = e.program
+	}
+	if e.crash != "" {
+		program = w.arm(e.crash)
 	}
 	for range servers {
 		w.servers = append(w.servers, enginetest.Program(tb, program, func(addr string) []string {

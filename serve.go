@@ -14,6 +14,8 @@ import (
 	"strings"
 	"text/template"
 
+	"github.com/google/uuid"
+
 	"scrip/config"
 	"scrip/handlers/middleware"
 	"scrip/models"
@@ -23,6 +25,7 @@ import (
 // serve starts Scrip, says where it is, and runs it until ctx ends.
 func serve(ctx context.Context, cfg config.Config, out io.Writer) error {
 	log := newLogger(cfg.Log)
+	uuid.EnableRandPool() // request ids need not each ask the kernel
 	a, err := newApp(ctx, cfg, log)
 	if err != nil {
 		return err

@@ -2,10 +2,14 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"slices"
+	"strconv"
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"scrip/handlers/middleware"
 	"scrip/models"
@@ -41,6 +45,49 @@ func viewCoupon(c models.Coupon) any {
 		c.ID, c.Code, c.TemplateID, c.RuleVersion, c.UserID, c.Status, c.IssueNo,
 		stamp(c.ValidFrom), stamp(c.ExpiresAt), stamp(c.ClaimedAt), c.LockID, c.OrderID, stampOf(c.UsedAt),
 	}
+}
+
+// couponSize is what a coupon's JSON takes, with a user_id of usual length.
+const couponSize = 512
+
+// appendJSON writes what the field tags say. A test compares the two.
+func (v couponView) appendJSON(b []byte) ([]byte, error) {
+	b = slices.Grow(b, couponSize)
+	var err error
+	text := func(name, value string) {
+		var fault error
+		b = append(b, name...)
+		b, fault = jsontext.AppendQuote(b, value)
+		err = errors.Join(err, fault)
+	}
+	number := func(name string, value int64, end string) {
+		b = append(b, name...)
+		b = append(strconv.AppendInt(b, value, 10), end...)
+	}
+	moment := func(name string, value stamp) {
+		b = append(b, name...)
+		b = append(value.append(b), '"')
+	}
+	number(`{"id":"`, int64(v.ID), `"`)
+	text(`,"code":`, v.Code)
+	number(`,"template_id":"`, int64(v.TemplateID), `"`)
+	number(`,"rule_version":`, int64(v.RuleVersion), "")
+	text(`,"user_id":`, v.UserID)
+	text(`,"status":`, string(v.Status))
+	number(`,"issue_no":`, v.IssueNo, "")
+	moment(`,"valid_from":"`, v.ValidFrom)
+	moment(`,"expires_at":"`, v.ExpiresAt)
+	moment(`,"claimed_at":"`, v.ClaimedAt)
+	if v.LockID != nil {
+		number(`,"lock_id":"`, int64(*v.LockID), `"`)
+	}
+	if v.OrderID != "" {
+		text(`,"order_id":`, v.OrderID)
+	}
+	if v.UsedAt != nil {
+		moment(`,"used_at":"`, *v.UsedAt)
+	}
+	return append(b, '}'), err
 }
 
 // couponAt shows coupons as they stand at one moment.

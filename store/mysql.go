@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"slices"
@@ -40,13 +41,35 @@ func openMySQL(ctx context.Context, opts Options) (*sql.DB, dialect, error) {
 	if err != nil {
 		return nil, dialect{}, fmt.Errorf("mysql.dsn: %w", err)
 	}
-	pool := sql.OpenDB(connector)
+	pool := sql.OpenDB(readCommitted{connector})
 	pool.SetMaxOpenConns(opts.MaxOpenConns)
 	pool.SetMaxIdleConns(opts.MaxOpenConns) // a connection costs more than keeping it
 	if err := checkServer(ctx, pool); err != nil && !opts.AllowUnsafe {
 		return nil, dialect{}, errors.Join(err, pool.Close())
 	}
 	return pool, mysqlDialect(), nil
+}
+
+// readCommitted sets the isolation once for each connection, instead of by a
+// statement before each transaction. It is a statement and not a parameter of the
+// DSN because the variable's name differs between the servers.
+type readCommitted struct{ driver.Connector }
+
+var errNoExec = errors.New("the driver's connections take no statements")
+
+func (c readCommitted) Connect(ctx context.Context) (driver.Conn, error) {
+	conn, err := c.Connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	exec, ok := conn.(driver.ExecerContext)
+	if !ok {
+		return nil, errors.Join(errNoExec, conn.Close())
+	}
+	if _, err := exec.ExecContext(ctx, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", nil); err != nil {
+		return nil, errors.Join(fmt.Errorf("set the isolation: %w", err), conn.Close())
+	}
+	return conn, nil
 }
 
 // harden sets what Scrip's correctness rests on, whatever the DSN says, and
@@ -82,7 +105,6 @@ func mysqlDialect() dialect {
 		name:      "mysql",
 		forUpdate: " FOR UPDATE",
 		orKeep:    " ON DUPLICATE KEY UPDATE $key = $key",
-		isolation: sql.LevelReadCommitted,
 		nowMillis: "CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)",
 		retryable: func(err error) bool {
 			return isMySQL(err, errDeadlock, errLockTimeout, errRecordChanged, errLockNowait, errTiDBConflict, errTiDBBusy)

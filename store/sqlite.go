@@ -70,7 +70,6 @@ func sqliteDialect() dialect {
 	return dialect{
 		name:      "sqlite",
 		orKeep:    " ON CONFLICT DO NOTHING",
-		isolation: sql.LevelDefault, // one writer at a time: serializable as it is
 		nowMillis: "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
 		retryable: func(err error) bool { return isSQLite(err, sqlite3.SQLITE_BUSY) },
 		duplicate: func(err error) bool {

@@ -59,9 +59,8 @@ type Store struct {
 // dialect is what differs between the databases.
 type dialect struct {
 	name      string
-	forUpdate string // appended to a SELECT that must lock its rows
-	orKeep    string // appended to an INSERT that leaves an existing row alone; $key is any column
-	isolation sql.IsolationLevel
+	forUpdate string                       // appended to a SELECT that must lock its rows
+	orKeep    string                       // appended to an INSERT that leaves an existing row alone; $key is any column
 	nowMillis string                       // the database's clock
 	retryable func(error) bool             // roll back, and run the whole transaction again
 	duplicate func(error) bool             // a unique key is there already

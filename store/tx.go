@@ -51,7 +51,7 @@ func (s *Store) tryTx(ctx context.Context, fn func(tx) error) (err error) {
 	}
 	defer unlock()
 	defer func() { err = s.dialect.explain(err) }()
-	orm := s.prompt.WithContext(ctx).Begin(&sql.TxOptions{Isolation: s.dialect.isolation})
+	orm := s.prompt.WithContext(ctx).Begin()
 	if orm.Error != nil {
 		return fmt.Errorf("begin: %w", orm.Error)
 	}

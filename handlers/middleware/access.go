@@ -27,21 +27,20 @@ func Access(mode AccessMode) gin.HandlerFunc {
 		return func(*gin.Context) {}
 	}
 	return func(c *gin.Context) {
-		start := time.Now()
 		defer func() {
 			level := slog.LevelInfo
 			if c.Writer.Status() >= http.StatusInternalServerError {
 				level = slog.LevelWarn
 			}
 			if mode == AccessAll || level == slog.LevelWarn {
-				logAccess(c, level, time.Since(start))
+				logAccess(c, level)
 			}
 		}()
 		c.Next()
 	}
 }
 
-func logAccess(c *gin.Context, level slog.Level, took time.Duration) {
+func logAccess(c *gin.Context, level slog.Level) {
 	e := exchangeOf(c)
 	if !e.log.Enabled(e, level) {
 		return
@@ -51,7 +50,7 @@ func logAccess(c *gin.Context, level slog.Level, took time.Duration) {
 		slog.String("route", routeOf(c)),
 		slog.Int("status", c.Writer.Status()),
 		slog.Int("bytes", max(0, c.Writer.Size())),
-		slog.Duration("took", took),
+		slog.Duration("took", time.Since(e.began)),
 		slog.String("caller", e.principal.Credential),
 	)
 	e.log.LogAttrs(e, level, "request", attrs...)

@@ -79,9 +79,10 @@ func Timeout(d time.Duration, routes map[string]time.Duration) gin.HandlerFunc {
 		if !own {
 			limit = d
 		}
-		ctx, cancel := context.WithTimeout(c.Request.Context(), limit)
+		e := exchangeOf(c)
+		ctx, cancel := context.WithTimeout(e.Context, limit)
 		defer cancel()
-		c.Request = c.Request.WithContext(ctx)
+		e.Context = ctx // the request has the exchange already: it need not be copied
 		c.Next()
 	}
 }

@@ -11,6 +11,7 @@ package middleware
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
@@ -29,6 +30,7 @@ type exchange struct {
 	context.Context
 
 	log       *slog.Logger
+	began     time.Time
 	requestID [1]string // as the header holds it
 	traceID   string    // empty without a valid traceparent
 	principal models.Principal
@@ -55,7 +57,7 @@ func Begin(log *slog.Logger) gin.HandlerFunc {
 }
 
 func begin(c *gin.Context, log *slog.Logger) *exchange {
-	e := &exchange{Context: c.Request.Context(), log: log}
+	e := &exchange{Context: c.Request.Context(), log: log, began: time.Now()}
 	sent := c.Request.Header[headerRequestID]
 	if len(sent) == 1 && isRequestID(sent[0]) {
 		e.requestID[0] = sent[0]

@@ -28,11 +28,10 @@ func NewMetrics(registry prometheus.Registerer) (gin.HandlerFunc, error) {
 		}
 	}
 	return func(c *gin.Context) {
-		start := time.Now()
 		inFlight.Inc()
 		defer func() {
 			inFlight.Dec()
-			took.WithLabelValues(methodOf(c), routeOf(c), classOf(c.Writer.Status())).Observe(time.Since(start).Seconds())
+			took.WithLabelValues(methodOf(c), routeOf(c), classOf(c.Writer.Status())).Observe(time.Since(exchangeOf(c).began).Seconds())
 		}()
 		c.Next()
 	}, nil

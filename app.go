@@ -253,7 +253,7 @@ func (a *app) buildServer(context.Context) error {
 	gin.SetMode(gin.ReleaseMode)
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	measure, err := middleware.NewMetrics(registry)
+	measure, err := middleware.NewMetrics(registry) //nolint:contextcheck // each request brings its own
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,8 @@ func (s stamp) append(b []byte) []byte {
 	t := time.Time(s).UTC()
 	b = t.AppendFormat(b, time.RFC3339)
 	ms := t.Nanosecond() / int(time.Millisecond)
-	return append(b[:len(b)-1], '.', byte('0'+ms/100), byte('0'+ms/10%10), byte('0'+ms%10), 'Z')
+	const digits = "0123456789"
+	return append(b[:len(b)-1], '.', digits[ms/100], digits[ms/10%10], digits[ms%10], 'Z')
 }
 
 func stampOf(t *time.Time) *stamp {

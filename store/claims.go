@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"scrip/failpoint"
@@ -339,22 +340,42 @@ func (b *claimBatch) write(ctx context.Context, t tx) error {
 	return b.raiseClaimed(ctx, t)
 }
 
+// insertCoupons writes the numbers into the statement itself. As arguments each
+// would be put on the heap, converted by reflection, and then written there by the
+// driver all the same.
 func (b *claimBatch) insertCoupons(ctx context.Context, t tx) error {
-	const columns = 10
-	args := make([]any, 0, columns*len(b.claims))
+	const head = `INSERT INTO coupons (id, template_id, rule_version, user_seq, issue_no,
+		valid_from, expires_at, claimed_at, code, user_id, status) VALUES `
+	const row = 150 // bytes, and never much more
+	text := append(make([]byte, 0, len(head)+row*len(b.claims)), head...)
+	args := make([]any, 0, 2*len(b.claims))
 	for i := range b.verdicts {
-		if c := b.verdicts[i].Coupon; c != nil {
-			args = append(args, c.ID, c.Code, c.TemplateID, c.RuleVersion, c.UserID, c.UserSeq, c.IssueNo,
-				millis(c.ValidFrom), millis(c.ExpiresAt), millis(c.ClaimedAt))
+		c := b.verdicts[i].Coupon
+		if c == nil {
+			continue
 		}
+		if len(args) > 0 {
+			text = append(text, ',')
+		}
+		text = appendNumbers(text, int64(c.ID), int64(c.TemplateID), int64(c.RuleVersion), c.UserSeq, c.IssueNo,
+			millis(c.ValidFrom), millis(c.ExpiresAt), millis(c.ClaimedAt))
+		text = append(text, "?,?,'available')"...)
+		args = append(args, c.Code, c.UserID)
 	}
 	if len(args) == 0 {
 		return nil
 	}
-	_, err := t.sql.ExecContext(ctx, `INSERT INTO coupons (id, code, template_id, rule_version, user_id, user_seq, issue_no,
-		valid_from, expires_at, claimed_at, status) VALUES `+
-		strings.Repeat(", (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 'available')", len(args)/columns)[2:], args...)
+	_, err := t.sql.ExecContext(ctx, string(text), args...)
 	return err
+}
+
+// appendNumbers begins a row of VALUES.
+func appendNumbers(text []byte, numbers ...int64) []byte {
+	text = append(text, '(')
+	for _, n := range numbers {
+		text = append(strconv.AppendInt(text, n, 10), ',')
+	}
+	return text
 }
 
 func (b *claimBatch) insertKeys(ctx context.Context, t tx) error {

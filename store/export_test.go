@@ -64,3 +64,18 @@ func (s *Store) MoveJob(ctx context.Context, op models.Op, id models.ID, action 
 
 // LeaseIDs lets ids be made until the given time, for a clock that jumps.
 func (s *Store) LeaseIDs(until time.Time) { s.ids.Lease(models.MaxWorker, until) }
+
+// LookTwice reads a number twice in one transaction, and does something in
+// between.
+func (s *Store) LookTwice(ctx context.Context, ask string, meanwhile func() error) (first, second int64, err error) {
+	err = s.inTx(ctx, func(t tx) error {
+		if err := t.sql.QueryRowContext(ctx, ask).Scan(&first); err != nil {
+			return err
+		}
+		if err := meanwhile(); err != nil {
+			return err
+		}
+		return t.sql.QueryRowContext(ctx, ask).Scan(&second)
+	})
+	return first, second, err
+}

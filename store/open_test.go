@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"testing"
@@ -54,5 +55,19 @@ func TestABadDSNIsSaidToBe(t *testing.T) {
 	_, err := store.Open(t.Context(), store.Options{DSN: "not a dsn"})
 	if err == nil || !strings.Contains(err.Error(), "mysql.dsn") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestTransactionsReadWhatIsCommitted holds for every connection of the pool:
+// under the server's default a second look would show what the first one saw.
+func TestTransactionsReadWhatIsCommitted(t *testing.T) {
+	t.Parallel()
+	st := must(store.Open(t.Context(), store.Options{DSN: enginetest.MySQLDSN(t), MaxOpenConns: 4}))(t)
+	t.Cleanup(func() { _ = st.Close(context.Background()) })
+	first, second, err := st.LookTwice(t.Context(), "SELECT COUNT(*) FROM leases", func() error {
+		return st.Exec(t.Context(), "INSERT INTO leases (name, owner, until, token) VALUES ('x', '', 0, 0)")
+	})
+	if err != nil || second != first+1 {
+		t.Errorf("saw %d and then %d, %v", first, second, err)
 	}
 }

@@ -3,7 +3,6 @@ package middleware
 import (
 	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/gin-gonic/gin"
 )
@@ -50,7 +49,7 @@ func logAccess(c *gin.Context, level slog.Level) {
 		slog.String("route", routeOf(c)),
 		slog.Int("status", c.Writer.Status()),
 		slog.Int("bytes", max(0, c.Writer.Size())),
-		slog.Duration("took", time.Since(e.began)),
+		slog.Duration("took", timeOf(c)),
 		slog.String("caller", e.principal.Credential),
 	)
 	e.log.LogAttrs(e, level, "request", attrs...)

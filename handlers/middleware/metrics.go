@@ -31,7 +31,7 @@ func NewMetrics(registry prometheus.Registerer) (gin.HandlerFunc, error) {
 		inFlight.Inc()
 		defer func() {
 			inFlight.Dec()
-			took.WithLabelValues(methodOf(c), routeOf(c), classOf(c.Writer.Status())).Observe(time.Since(exchangeOf(c).began).Seconds())
+			took.WithLabelValues(methodOf(c), routeOf(c), classOf(c.Writer.Status())).Observe(timeOf(c).Seconds())
 		}()
 		c.Next()
 	}, nil
@@ -50,3 +50,6 @@ func classOf(status int) string {
 	}
 	return "5xx"
 }
+
+// timeOf is how long a request has taken so far.
+func timeOf(c *gin.Context) time.Duration { return time.Since(exchangeOf(c).began) }

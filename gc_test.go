@@ -1,0 +1,32 @@
+package main
+
+import (
+	"runtime"
+	"testing"
+	"time"
+)
+
+func TestGarbageGathersToTheSpareHeap(t *testing.T) {
+	t.Parallel()
+	for live, want := range map[uint64]uint64{
+		0: 6400, 1 << 20: 6400, 10 << 20: 600, 40 << 20: 100, 64 << 20: 100, 1 << 30: 100,
+	} {
+		if got := gcPercent(live); got != want {
+			t.Errorf("with %d MiB live the heap may grow by %d %%, want %d", live>>20, got, want)
+		}
+	}
+}
+
+func TestAfterEachGC(t *testing.T) {
+	t.Parallel()
+	called := make(chan struct{}, 100)
+	afterEachGC(func() { called <- struct{}{} })
+	for range 3 {
+		select {
+		case <-called:
+			runtime.GC()
+		case <-time.After(time.Minute):
+			t.Fatal("not called after a collection")
+		}
+	}
+}

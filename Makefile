@@ -26,9 +26,10 @@ lint: ## format, import order and habits; changes nothing
 fmt: ## rewrite all files as lint wants them formatted
 	$(LINTER) fmt
 
-# What to measure: make bench COST=-quick is claims on one hot template, in less
-# than a minute; COST=-help tells the rest.
-COST ?=
+# All of it takes most of an hour and writes docs/performance.md and
+# docs/capacity.md. make bench COST=-quick is claims on one hot template in less
+# than a minute, and writes nothing; COST=-help tells the rest.
+COST ?= -write
 
 bench: engines ## weigh Scrip against a floor and other ways, in one run
 	$(GO) run ./e2e/cost $(COST)

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"scrip/enginetest"
@@ -27,7 +27,12 @@ type bench struct {
 	engines      enginetest.TB // the run itself, but in tests
 	maria, redis *enginetest.Server
 	ways         map[string]*way
-	rates        map[string]float64 // of a way on one hot template, by its name
+
+	// Of the scenario that is being run.
+	text   strings.Builder // its part of the page
+	values map[string]float64
+
+	measured Measured
 }
 
 var _ enginetest.TB = (*bench)(nil)
@@ -41,7 +46,7 @@ func measure(ctx context.Context, o options, out io.Writer) error {
 }
 
 func newBench(ctx context.Context, o options, out io.Writer) *bench {
-	b := &bench{options: o, ctx: ctx, out: out, ways: map[string]*way{}, rates: map[string]float64{}}
+	b := &bench{options: o, ctx: ctx, out: out, ways: map[string]*way{}, values: map[string]float64{}}
 	b.engines = b
 	return b
 }
@@ -59,14 +64,18 @@ func (b *bench) run() (err error) {
 			err = fmt.Errorf("panic: %v\n%s", failed, debug.Stack())
 		}
 	}()
+	b.measured, err = readMeasured(b.docs)
+	b.must(err)
 	for _, s := range scenarios() {
 		if b.list {
 			b.sayf("%-10s %s\n", s.key, s.about)
 		} else if b.wanted(s.key) {
 			b.sayf("%s  %s: %s\n", time.Now().Format(time.TimeOnly), s.key, s.about)
 			s.run(b)
+			b.publish(s)
 		}
 	}
+	b.sayf("\n%s", b.measured.aims())
 	return nil
 }
 
@@ -80,10 +89,12 @@ func (b *bench) end() {
 // sayf writes to whoever waits. That it cannot be written is no reason to stop.
 func (b *bench) sayf(format string, args ...any) { _, _ = fmt.Fprintf(b.out, format, args...) }
 
-// show prints a table.
-func (b *bench) show(t Table) {
-	b.sayf("\n%s: %d rounds of %g s, %d connections, %d processors; medians\n\n%s\n",
-		t.Title, t.Rounds, t.Turn, t.Conns, runtime.NumCPU(), t.markdown())
+// show puts a table on the page, and its figures under the key.
+func (b *bench) show(key string, t Table) {
+	fmt.Fprintf(&b.text, "%s; %d rounds of %g s each, %d connections:\n\n%s\n", t.Title, t.Rounds, t.Turn, t.Conns, t.markdown())
+	for _, r := range t.Rows {
+		r.figures(func(name string, x float64) { b.values[key+r.Name+"/"+name] = x })
+	}
 }
 
 // must ends the run if there is an error.

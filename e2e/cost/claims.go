@@ -13,21 +13,6 @@ import (
 	"scrip/models"
 )
 
-// scenario is one thing to be measured.
-type scenario struct {
-	key   string
-	about string
-	run   func(*bench)
-}
-
-func scenarios() []scenario {
-	return []scenario{
-		{"hot", "claims on one hot template", (*bench).hot},
-		{"thousand", "claims over 1,000 templates", (*bench).thousand},
-		{"storms", "claims that are refused: sold out, and doubles", (*bench).storms},
-	}
-}
-
 // plenty is a stock that is not sold out.
 const plenty = 1_000_000_000
 
@@ -72,34 +57,40 @@ func (b *bench) claims(title string, templates int) {
 		return s
 	}
 	floor := add("floor", "floor", claim)
-	add("common way", "common", claim)
+	common := add("common way", "common", claim)
 	add("reference way", "reference", claim)
 	scrip := add("Scrip", "scrip", claim)
 	paced := add("floor, as many as Scrip", "floor", claim)
-	paced.paceOf = scrip
+	paced.paceOf, paced.share = scrip, 1
 	add("Scrip, with a key", "scrip", claimWithKey)
 	b.takeTurns(all)
 	for _, s := range all {
 		b.sold(s.way, opened[s], s.done+int64(templates))
-		if templates == 1 && s.paceOf == nil {
-			b.rates[s.name] = s.median(rateOf)
-		}
 	}
-	b.show(b.table(title, all, floor, paced, scrip))
+	b.show("", b.table(title, all, peers{floor, paced, common, scrip}))
+	b.showWrites(all)
+}
+
+// showWrites shows what the database wrote for a claim.
+func (b *bench) showWrites(all []*subject) {
+	cells := [][]string{{"what a claim writes", "claims a commit", "commits a sync", "redo log bytes", "binary log bytes"}}
+	for _, s := range all {
+		if s.way.db == nil {
+			continue
+		}
+		of := func(name string) float64 { return s.median(func(r round) float64 { return r.writes[name] }) }
+		b.values[s.name+"/claims a commit"], b.values[s.name+"/redo"], b.values[s.name+"/binlog"] = 1/of(commits), of(redo), of(binlog)
+		cells = append(cells, []string{s.name, figure(1/of(commits), 1), figure(of(commits)/of(syncs), 1), figure(of(redo), 0), figure(of(binlog), 0)})
+	}
+	b.text.WriteString(grid(cells))
 }
 
 func (b *bench) hot()      { b.claims("Claims on one hot template", 1) }
 func (b *bench) thousand() { b.claims("Claims over 1,000 templates", 1000) }
 
 func (b *bench) storms() {
-	b.storm("Sold out: everybody is refused", storm{
-		stock: 100, claimed: 100, code: models.CodeSoldOut, floor: ways.FloorSoldOut,
-		user: func(n int64) int64 { return 1000 + n },
-	})
-	b.storm("Doubles: everybody has one already", storm{
-		stock: plenty, claimed: 1000, code: models.CodeAlreadyClaimed, floor: ways.FloorClaimed,
-		user: func(n int64) int64 { return 1 + n%1000 },
-	})
+	b.storm("sold out", "Sold out: everybody is refused", soldOut())
+	b.storm("doubles", "Doubles: everybody has one already", doubles())
 }
 
 // storm is claims that are refused, after users 1 to claimed got theirs.
@@ -110,26 +101,45 @@ type storm struct {
 	user           func(n int64) int64 // who presses
 }
 
-func (b *bench) storm(title string, st storm) {
+func soldOut() storm {
+	return storm{
+		stock: 100, claimed: 100, code: models.CodeSoldOut, floor: ways.FloorSoldOut,
+		user: func(n int64) int64 { return 1000 + n },
+	}
+}
+
+func doubles() storm {
+	return storm{
+		stock: plenty, claimed: 1000, code: models.CodeAlreadyClaimed, floor: ways.FloorClaimed,
+		user: func(n int64) int64 { return 1 + n%1000 },
+	}
+}
+
+func (b *bench) storm(key, title string, st storm) {
 	var all []*subject
 	for _, way := range []struct{ name, key string }{
 		{"floor", "floor"}, {"common way", "common"}, {"reference way", "reference"}, {"Scrip", "scrip"},
 	} {
 		s := &subject{name: way.name, way: b.way(way.key)}
-		templates := []string{st.floor}
-		if way.key != "floor" {
-			templates = s.way.open(1, st.stock)
-			b.times(s.way, st.claimed, claim(templates, "u"))
-			b.sold(s.way, templates, st.claimed)
-		}
-		s.do = st.refused(templates)
+		s.do = st.refused(b.exhaust(s.way, st))
 		all = append(all, s)
 	}
 	b.takeTurns(all)
-	b.show(b.table(title, all, all[0], nil, all[3]))
+	b.show(key+"/", b.table(title, all, peers{floor: all[0], common: all[1], scrip: all[3]}))
 }
 
-func (st *storm) refused(templates []string) operation {
+// exhaust has a template claimed as far as the storm wants it.
+func (b *bench) exhaust(w *way, st storm) []string {
+	if w.name == "floor" {
+		return []string{st.floor}
+	}
+	templates := w.open(1, st.stock)
+	b.times(w, st.claimed, claim(templates, "u"))
+	b.sold(w, templates, st.claimed)
+	return templates
+}
+
+func (st storm) refused(templates []string) operation {
 	code := []byte(`"code":"` + string(st.code) + `"`)
 	return func(ctx context.Context, c *caller, n int64) error {
 		c.claim(templates, "u", st.user(n))

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -161,11 +163,11 @@ func TestTheTableLeavesOutWhatNobodyHas(t *testing.T) {
 		{rate: 4_000, p50: 4000, cost: map[string]float64{partServer: 60, partMaria: 30}, total: 90},
 	}}
 	b := &bench{}
-	got := b.table("x", []*subject{floor, scrip}, floor, nil, scrip).markdown()
-	want := `|       | requests/s | p50 ms | server µs | MariaDB µs | all µs | all ÷ floor | all ÷ Scrip | requests/s ÷ floor |
-| ----- | ---------: | -----: | --------: | ---------: | -----: | ----------: | ----------: | -----------------: |
-| floor |     30,000 |   2.00 |      25.0 |            |   25.0 |        1.00 |        0.42 |               1.00 |
-| Scrip |     14,500 |   3.00 |      45.0 |       20.0 |   65.0 |        2.50 |        1.00 |               0.45 |
+	got := b.table("x", []*subject{floor, scrip}, peers{floor: floor, scrip: scrip}).markdown()
+	want := `|       | a second | p50 ms | server µs | MariaDB µs | all µs | all ÷ floor | all ÷ Scrip | a second ÷ floor |
+| ----- | -------: | -----: | --------: | ---------: | -----: | ----------: | ----------: | ---------------: |
+| floor |   30,000 |   2.00 |      25.0 |            |   25.0 |        1.00 |        0.42 |             1.00 |
+| Scrip |   14,500 |   3.00 |      45.0 |       20.0 |   65.0 |        2.50 |        1.00 |             0.45 |
 `
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
@@ -183,4 +185,179 @@ func TestWhatIsAskedForMustExist(t *testing.T) {
 	if err != nil || !o.wanted("hot") || o.wanted("storms") {
 		t.Errorf("quick is %+v, %v", o, err)
 	}
+}
+
+// documents has a copy of the documents that a run writes into.
+func documents(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, page := range []string{performancePage, capacityPage} {
+		text, err := os.ReadFile(filepath.Join("../../docs", page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := writeFile(filepath.Join(dir, page), string(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// Every scenario has its place in the documents, and what was written by hand
+// stays.
+func TestTheDocumentsHaveAPlaceForEverything(t *testing.T) {
+	t.Parallel()
+	dir := documents(t)
+	page := filepath.Join(dir, performancePage)
+	keys := []string{"machine", "aims"}
+	for _, s := range scenarios() {
+		keys = append(keys, s.key)
+	}
+	for _, key := range keys {
+		for _, text := range []string{"first " + key, "then " + key} {
+			if err := replace(page, key, text); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keys {
+		if _, inside, _, err := between(string(text), key); err != nil || strings.TrimSpace(inside) != "then "+key {
+			t.Errorf("%s holds %q, %v", key, inside, err)
+		}
+	}
+	if !strings.Contains(string(text), "## A quote, and the best combination\n") {
+		t.Error("what was written by hand is gone")
+	}
+	if err := replace(page, "nothing", "x"); err == nil {
+		t.Error("text went to a place that there is not")
+	}
+	if err := replace(filepath.Join(dir, capacityPage), "capacity", "x"); err != nil {
+		t.Error(err)
+	}
+}
+
+// What the documents say of aims and capacity is what the figures beside them
+// say.
+func TestTheDocumentsFollowTheFigures(t *testing.T) {
+	t.Parallel()
+	m, err := readMeasured("../../docs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, place := range []struct{ page, key, want string }{
+		{performancePage, "aims", m.aims()},
+		{capacityPage, "capacity", m.capacity()},
+	} {
+		text, err := os.ReadFile(filepath.Join("../../docs", place.page))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, inside, _, err := between(string(text), place.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(strings.TrimSpace(place.want), strings.TrimSpace(inside)); diff != "" {
+			t.Errorf("%s, %s (-figures +page):\n%s", place.page, place.key, diff)
+		}
+	}
+}
+
+func TestAnAimIsMetFromItsRightSide(t *testing.T) {
+	t.Parallel()
+	m := Measured{Scenarios: map[string]Figures{"hot": {Values: map[string]float64{"a": 1.8, "b": 3.9}}}}
+	for _, c := range []struct {
+		aim  aim
+		want []string
+	}{
+		{aim{what: "a", scenario: "hot", value: "a", limit: 1.8, digits: 1}, []string{"a", "≤ 1.8", "1.8", "yes"}},
+		{aim{what: "a", scenario: "hot", value: "a", limit: 1.5, digits: 1}, []string{"a", "≤ 1.5", "1.8", "no"}},
+		{aim{what: "b", scenario: "hot", value: "b", limit: 4, least: true, unit: " ×", digits: 1}, []string{"b", "≥ 4 ×", "3.9 ×", "no"}},
+		{aim{what: "c", scenario: "hot", value: "c", limit: 60, unit: " MiB"}, []string{"c", "≤ 60 MiB", "not measured", ""}},
+	} {
+		if diff := cmp.Diff(c.want, c.aim.row(m)); diff != "" {
+			t.Errorf("(-want +got):\n%s", diff)
+		}
+	}
+}
+
+func TestCapacityIsComputedFromTheCost(t *testing.T) {
+	t.Parallel()
+	m := Measured{Scenarios: map[string]Figures{"hot": {When: "2026-11-23", Values: map[string]float64{
+		"Scrip/server": 40, "Scrip/maria": 20, "Scrip/redis": 8, "Scrip/redo": 300, "Scrip/binlog": 200, "Scrip/claims a commit": 50,
+	}}}}
+	got := m.capacity()
+	for _, want := range []string{
+		"| 5.2 (8) | 2.6 (4) | 1.0 (2) | 8.8 (14) |",                   // 130,000 × 40, 20, 8 µs
+		"|       2 |               1 |            2 |",                 // machines of four
+		"| a server of 4 processors               |         100,000 |", // 4 / 40 µs
+		"What breaks first is a server of 4 processors.",
+		"39 and 26 MB a second",
+		"2,600 commits a second",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("there is no %q in\n%s", want, got)
+		}
+	}
+}
+
+func TestThePictureIsAnImage(t *testing.T) {
+	t.Parallel()
+	svg := draw([]curve{{name: "Scrip", points: []point{{1, 100, 500, 2000}, {1, 10_000, 5000, 90_000}}}})
+	for decoder := xml.NewDecoder(strings.NewReader(svg)); ; {
+		if _, err := decoder.Token(); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatalf("%v in\n%s", err, svg)
+		}
+	}
+	// 100 a second is where one axis begins, and 90 ms is a little below where the other ends.
+	for _, want := range []string{`points="70.0,287.9 750.0,56.4`, ">10,000<", ">0.1<", ">Scrip<"} {
+		if !strings.Contains(svg, want) {
+			t.Errorf("there is no %q in\n%s", want, svg)
+		}
+	}
+}
+
+func TestStatementsAreAbridged(t *testing.T) {
+	t.Parallel()
+	for statement, want := range map[string]string{
+		"SELECT `id`, code\n FROM coupons WHERE user_id = 'it''s' AND id IN (1, 2,3)": "SELECT … FROM coupons WHERE user_id = ?? AND id IN (…)",
+		"UPDATE coupons SET lock_id = CASE id WHEN 1 THEN 2 WHEN 3 THEN 4 END":        "UPDATE coupons SET lock_id = CASE id … END",
+	} {
+		if got := abridge(statement); got != want {
+			t.Errorf("%q became %q, want %q", statement, got, want)
+		}
+	}
+}
+
+// What is filled in by SQL must be as if it had been claimed.
+func TestFilledCouponsAreConsistent(t *testing.T) {
+	t.Parallel()
+	b := newLab(t, io.Discard)
+	w := b.way("scrip")
+	templates := b.fill(w, filled{coupons: 25_000, templates: issuing, fat: 5})
+	var users, coupons, wrong int64
+	const count = "SELECT COUNT(*), COUNT(DISTINCT user_id) FROM coupons WHERE template_id <> (SELECT MAX(id) FROM templates)"
+	if err := w.db.QueryRowContext(t.Context(), count).Scan(&coupons, &users); err != nil {
+		t.Fatal(err)
+	}
+	const compare = `SELECT COUNT(*) FROM templates t WHERE claimed <> (SELECT COUNT(*) FROM coupons c WHERE c.template_id = t.id)
+		OR claimed <> (SELECT COALESCE(MAX(issue_no), 0) FROM coupons c WHERE c.template_id = t.id)`
+	if err := w.db.QueryRowContext(t.Context(), compare).Scan(&wrong); err != nil {
+		t.Fatal(err)
+	}
+	if coupons != 25_000 || users != 2000+5 || wrong != 0 {
+		t.Errorf("%d coupons of %d users, %d templates miscount theirs", coupons, users, wrong)
+	}
+	for first, want := range map[int64]string{0: "10", firstFat: "1000"} {
+		var have string
+		if err := w.db.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM coupons WHERE user_id = ?", person(first)).Scan(&have); err != nil || have != want {
+			t.Errorf("%s has %s coupons, want %s; %v", person(first), have, want, err)
+		}
+	}
+	b.times(w, 2000, newcomers(templates, firstNew)) // the server goes on where the filling ended
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	_ "github.com/go-sql-driver/mysql" // the driver of sql.Open
@@ -44,7 +45,13 @@ type way struct {
 	// open makes so many templates of so much stock, to be claimed at once.
 	open   func(n int, stock int64) []string
 	opened int64 // templates so far
+	filled bool  // there are wallets
+	rules  []string
 }
+
+// scrip reports whether it is one: there may be some, each with a database of
+// its own.
+func (w *way) scrip() bool { return strings.HasPrefix(w.name, "scrip") }
 
 // The parts of a way.
 const (
@@ -61,12 +68,13 @@ func (b *bench) way(name string) *way {
 	w := &way{name: name, parts: map[string]func() time.Duration{}}
 	var dsn string
 	if name != "floor" {
-		dsn = b.database(w, "cost_"+name)
+		dsn = b.database(w, "cost_"+strings.ReplaceAll(name, "-", "_"))
 	}
-	if name == "reference" || name == "scrip" {
+	if name == "reference" || w.scrip() {
+		b.redisAddr()
 		w.parts[partRedis] = b.redis.CPU
 	}
-	if name == "scrip" {
+	if w.scrip() {
 		b.startScrip(w, dsn)
 	} else {
 		b.startWay(w, dsn)
@@ -109,42 +117,53 @@ func (b *bench) startScrip(w *way, dsn string) {
 	dir, err := os.MkdirTemp("", "scrip-cost-")
 	b.must(err)
 	b.Cleanup(func() { _ = os.RemoveAll(dir) })
-	program := b.scrip
-	if program == "" {
-		program = filepath.Join(dir, "scrip")
-		b.runToEnd("go", "build", "-trimpath", "-o", program, "scrip")
+	if b.scrip == "" {
+		b.scrip = filepath.Join(dir, "scrip")
+		b.runToEnd("go", "build", "-trimpath", "-o", b.scrip, "scrip")
 	}
-	w.server = enginetest.Program(b.engines, program, func(addr string) []string {
+	w.server = enginetest.Program(b.engines, b.scrip, func(addr string) []string {
 		return []string{
 			"SCRIP_HTTP_ADDR=" + addr, "SCRIP_MYSQL_DSN=" + dsn, "SCRIP_REDIS_ADDRS=" + b.redisAddr(),
 			"SCRIP_AUTH_BOOTSTRAP_KEY=" + apiKey, "SCRIP_LIMITS_ENABLED=false", "SCRIP_DATA_DIR=" + dir,
 			"SCRIP_MYSQL_MAX_OPEN_CONNS=" + strconv.Itoa(storeConns),
+			"SCRIP_REDIS_DB=" + strconv.Itoa(len(b.ways)), // ids are made for one database: two may make the same
 		}
 	})
-	w.open = func(n int, stock int64) []string {
-		return b.openScrip(w, n, client.NewTemplate{Stock: &stock})
-	}
+	w.open = func(n int, stock int64) []string { return b.openScrip(w, n, stock) }
 }
 
-// openScrip publishes templates with a rule of their own: 5.00 off.
-func (b *bench) openScrip(w *way, n int, template client.NewTemplate) []string {
+// openScrip publishes templates with a rule of their own.
+func (b *bench) openScrip(w *way, n int, stock int64) []string {
+	api := b.api(w)
+	rule, ids := b.rule(api), make([]string, n)
+	for i := range ids {
+		ids[i] = b.publishTemplate(api, client.NewTemplate{RuleID: rule, Stock: &stock})
+	}
+	return ids
+}
+
+func (b *bench) api(w *way) *client.Client {
 	api, err := client.New(w.url, apiKey)
 	b.must(err)
+	return api
+}
+
+// rule makes one of 5.00 off.
+func (b *bench) rule(api *client.Client) string {
 	rule, err := api.CreateRule(b.ctx, client.NewRule{
 		Name: "cost", Kind: "amount_off", Effect: client.Effect{AmountOff: 500, Currency: "USD"},
 	})
 	b.must(err)
-	template.Name, template.RuleID, template.Currency = "cost", rule.ID, "USD"
-	template.Validity = client.Validity{DaysAfterClaim: new(30)}
-	ids := make([]string, n)
-	for i := range ids {
-		made, err := api.CreateTemplate(b.ctx, template)
-		b.must(err)
-		_, err = api.PublishTemplate(b.ctx, made.ID)
-		b.must(err)
-		ids[i] = made.ID
-	}
-	return ids
+	return rule.ID
+}
+
+func (b *bench) publishTemplate(api *client.Client, template client.NewTemplate) string {
+	template.Name, template.Currency, template.Validity = "cost", "USD", client.Validity{DaysAfterClaim: new(30)}
+	made, err := api.CreateTemplate(b.ctx, template)
+	b.must(err)
+	_, err = api.PublishTemplate(b.ctx, made.ID)
+	b.must(err)
+	return made.ID
 }
 
 // database makes a database of that name on a MariaDB that keeps what it has
@@ -238,4 +257,32 @@ func (w *way) spent() map[string]time.Duration {
 		spent[name] = cpu()
 	}
 	return spent
+}
+
+// The database's own counters.
+const (
+	commits = "Binlog_commits"        // transactions
+	syncs   = "Binlog_group_commits"  // of the binary log; one may carry some transactions
+	redo    = "Innodb_os_log_written" // bytes
+	binlog  = "Binlog_bytes_written"  // bytes
+)
+
+// written is how far the counters of the way's database are.
+func (b *bench) written(w *way) map[string]float64 {
+	counters := map[string]float64{}
+	if w.db == nil {
+		return counters
+	}
+	const ask = "SHOW GLOBAL STATUS WHERE Variable_name IN ('" + commits + "', '" + syncs + "', '" + redo + "', '" + binlog + "')"
+	rows, err := w.db.QueryContext(b.ctx, ask)
+	b.must(err)
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var name string
+		var value float64
+		b.must(rows.Scan(&name, &value))
+		counters[name] = value
+	}
+	b.must(rows.Err())
+	return counters
 }

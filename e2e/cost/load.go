@@ -133,6 +133,12 @@ func (c *caller) post(ctx context.Context, path, key string, body []byte, want i
 	return c.send(ctx, want)
 }
 
+func (c *caller) get(ctx context.Context, path string, want int) error {
+	c.request = append(append(append(c.request[:0], "GET "...), path...), commonHeaders...)
+	c.request = append(c.request, "\r\n"...)
+	return c.send(ctx, want)
+}
+
 const commonHeaders = " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + apiKey + "\r\n"
 
 func (c *caller) send(ctx context.Context, want int) (err error) {

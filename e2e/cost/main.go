@@ -56,12 +56,15 @@ func dispatch(ctx context.Context, args []string, out io.Writer) error {
 
 // options say what is measured, and how long.
 type options struct {
-	only   []string      // scenarios; empty: all
-	rounds int           // in which all take turns
-	turn   time.Duration // of each in a round
-	conns  int           // connections, each with one request under way
-	scrip  string        // the server to weigh; built from this module if ""
-	list   bool
+	only    []string      // scenarios; empty: all
+	rounds  int           // in which all take turns
+	turn    time.Duration // of each in a round
+	conns   int           // connections, each with one request under way
+	scrip   string        // the server to weigh; built from this module if ""
+	coupons int64         // in the larger table of growth
+	soakFor time.Duration
+	docs    string // folder of the documents to write into; "": none
+	list    bool
 }
 
 var errUsage = errors.New("see -help")
@@ -76,6 +79,9 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags.IntVar(&o.rounds, "rounds", 5, "rounds; what is shown is their median")
 	flags.IntVar(&o.conns, "conns", 128, "connections, each with one request under way")
 	flags.StringVar(&o.scrip, "scrip", "", "server to weigh (default: built from this module)")
+	flags.Int64Var(&o.coupons, "coupons", 10_000_000, "coupons in the larger table of growth, at least 1,000,000; there are a hundredth as many templates")
+	flags.DurationVar(&o.soakFor, "soak", 10*time.Minute, "how long the soak goes on")
+	write := flags.Bool("write", false, "put the results into docs/")
 	flags.BoolVar(&o.list, "list", false, "name the scenarios")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -86,13 +92,19 @@ func parse(args []string, out io.Writer) (options, error) {
 	if *quick {
 		o.only, o.rounds, *seconds = []string{"hot"}, min(o.rounds, 3), min(*seconds, 2)
 	}
+	if *write && !*quick {
+		o.docs = "docs"
+	}
 	o.turn = time.Duration(*seconds * float64(time.Second))
 	return o, o.check(flags.NArg())
 }
 
 func (o options) check(rest int) error {
-	if rest > 0 || o.rounds < 1 || o.conns < 1 || o.turn <= 0 {
-		return fmt.Errorf("rounds, conns and seconds are positive, and nothing follows the flags: %w", errUsage)
+	if rest > 0 || o.rounds < 1 || o.conns < 1 || o.turn <= 0 || o.soakFor <= 0 {
+		return fmt.Errorf("rounds, conns, seconds and soak are positive, and nothing follows the flags: %w", errUsage)
+	}
+	if o.coupons < 1_000_000 {
+		return fmt.Errorf("coupons are 1,000,000 or more: %w", errUsage)
 	}
 	for _, key := range o.only {
 		if !slices.ContainsFunc(scenarios(), func(s scenario) bool { return s.key == key }) {

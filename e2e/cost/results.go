@@ -13,7 +13,6 @@ type Table struct {
 	Turn   float64 // seconds
 	Conns  int
 	Rows   []Row
-	Notes  []string
 }
 
 // Row is what one way came to: medians over the rounds, and last its ratios to
@@ -28,36 +27,47 @@ type Row struct {
 	FloorsPaced          float64 // All, in those of the floor at Scrip's rate
 	Scrips               float64 // All, in Scrip's
 	RateOfFloor          float64 // Rate, in the floor's
+	RateOfCommon         float64 // Rate, in the common way's
 }
 
-// row makes one of what a subject came to. The others may be nil.
-func (s *subject) row(floor, paced, scrip *subject) Row {
+// figures tells the value of each column by its name.
+func (r *Row) figures(tell func(name string, x float64)) {
+	for name, x := range map[string]float64{
+		"rate": r.Rate, "p50": r.P50, "p99": r.P99, "p99.9": r.P999,
+		"server": r.Server, "maria": r.Maria, "redis": r.Redis, "all": r.All,
+		"floors": r.Floors, "floors paced": r.FloorsPaced, "scrips": r.Scrips,
+		"rate of floor": r.RateOfFloor, "rate of common": r.RateOfCommon,
+	} {
+		if x != 0 {
+			tell(name, x)
+		}
+	}
+}
+
+// peers are those whom a subject is set against; each may be nil.
+type peers struct{ floor, paced, common, scrip *subject }
+
+func (s *subject) row(p peers) Row {
 	part := func(name string) float64 { return s.median(func(r round) float64 { return r.cost[name] }) }
-	r := Row{
+	return Row{
 		Name: s.name, Rate: s.median(rateOf),
 		P50:    s.median(func(r round) float64 { return r.p50 }),
 		P99:    s.median(func(r round) float64 { return r.p99 }),
 		P999:   s.median(func(r round) float64 { return r.p999 }),
 		Server: part(partServer), Maria: part(partMaria), Redis: part(partRedis),
-		All: s.median(totalOf),
+		All:         s.median(totalOf),
+		Floors:      s.times(p.floor, totalOf),
+		FloorsPaced: s.times(p.paced, totalOf),
+		Scrips:      s.times(p.scrip, totalOf),
+		RateOfFloor: s.times(p.floor, rateOf), RateOfCommon: s.times(p.common, rateOf),
 	}
-	if floor != nil {
-		r.Floors, r.RateOfFloor = s.times(floor, totalOf), s.times(floor, rateOf)
-	}
-	if paced != nil {
-		r.FloorsPaced = s.times(paced, totalOf)
-	}
-	if scrip != nil {
-		r.Scrips = s.times(scrip, totalOf)
-	}
-	return r
 }
 
 // table has a row for each of the subjects.
-func (b *bench) table(title string, subjects []*subject, floor, paced, scrip *subject) Table {
+func (b *bench) table(title string, subjects []*subject, p peers) Table {
 	t := Table{Title: title, Rounds: b.rounds, Turn: b.options.turn.Seconds(), Conns: b.conns}
 	for _, s := range subjects {
-		t.Rows = append(t.Rows, s.row(floor, paced, scrip))
+		t.Rows = append(t.Rows, s.row(p))
 	}
 	return t
 }
@@ -73,7 +83,7 @@ func columns() []column {
 		return func(r Row) string { return figure(of(r), digits) }
 	}
 	return []column{
-		{"requests/s", number(func(r Row) float64 { return r.Rate }, 0)},
+		{"a second", number(func(r Row) float64 { return r.Rate }, 0)},
 		{"p50 ms", number(func(r Row) float64 { return r.P50 / 1000 }, 2)},
 		{"p99 ms", number(func(r Row) float64 { return r.P99 / 1000 }, 2)},
 		{"p99.9 ms", number(func(r Row) float64 { return r.P999 / 1000 }, 2)},
@@ -84,7 +94,8 @@ func columns() []column {
 		{"all ÷ floor", number(func(r Row) float64 { return r.Floors }, 2)},
 		{"all ÷ floor, as many", number(func(r Row) float64 { return r.FloorsPaced }, 2)},
 		{"all ÷ Scrip", number(func(r Row) float64 { return r.Scrips }, 2)},
-		{"requests/s ÷ floor", number(func(r Row) float64 { return r.RateOfFloor }, 2)},
+		{"a second ÷ floor", number(func(r Row) float64 { return r.RateOfFloor }, 2)},
+		{"a second ÷ common", number(func(r Row) float64 { return r.RateOfCommon }, 2)},
 	}
 }
 
@@ -128,38 +139,48 @@ func (t Table) markdown() string {
 }
 
 // grid lays out cells as a table in Markdown, the first row its head, the first
-// column to the left and the others to the right.
-func grid(cells [][]string) string {
+// column to the left and the others, which are numbers, to the right.
+func grid(cells [][]string) string { return layOut(cells, false) }
+
+// leftGrid is a table of words, which are too long to be padded.
+func leftGrid(cells [][]string) string { return layOut(cells, true) }
+
+func layOut(cells [][]string, words bool) string {
 	widths := make([]int, len(cells[0]))
 	for _, row := range cells {
 		for i, cell := range row {
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell), 3)
+			widths[i] = max(widths[i], 3)
+			if !words {
+				widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+			}
 		}
 	}
 	var text strings.Builder
 	for i, row := range cells {
 		for j, cell := range row {
-			padding := strings.Repeat(" ", widths[j]-utf8.RuneCountInString(cell))
-			if j == 0 {
-				text.WriteString("| " + cell + padding)
+			padding := strings.Repeat(" ", max(0, widths[j]-utf8.RuneCountInString(cell)))
+			if j == 0 || words {
+				text.WriteString("| " + cell + padding + " ")
 			} else {
-				text.WriteString(" | " + padding + cell)
+				text.WriteString("| " + padding + cell + " ")
 			}
 		}
-		text.WriteString(" |\n")
+		text.WriteString("|\n")
 		if i == 0 {
-			text.WriteString(ruler(widths))
+			text.WriteString(ruler(widths, words))
 		}
 	}
 	return text.String()
 }
 
-func ruler(widths []int) string {
+func ruler(widths []int, words bool) string {
 	var text strings.Builder
-	text.WriteString("| " + strings.Repeat("-", widths[0]))
-	for _, w := range widths[1:] {
-		text.WriteString(" | " + strings.Repeat("-", w-1) + ":")
+	for i, w := range widths {
+		if i == 0 || words {
+			text.WriteString("| " + strings.Repeat("-", w) + " ")
+		} else {
+			text.WriteString("| " + strings.Repeat("-", w-1) + ": ")
+		}
 	}
-	text.WriteString(" |\n")
-	return text.String()
+	return text.String() + "|\n"
 }

@@ -11,7 +11,9 @@ type subject struct {
 	name   string // as the table shows it
 	way    *way
 	do     operation
-	paceOf *subject // sends no more a second than that one's latest turn; nil: as fast as they are answered
+	paceOf *subject // sends a share of that one's latest rate; nil: as fast as they are answered
+	share  float64
+	before func(seconds float64) // called, if there is one, before a turn of so many seconds
 	rounds []round
 	latest round
 	next   atomic.Int64
@@ -24,6 +26,7 @@ type round struct {
 	p50, p99, p999 float64            // µs
 	cost           map[string]float64 // µs of processor time for each operation, by part
 	total          float64            // µs, all parts
+	writes         map[string]float64 // what the database wrote for each operation, by its own counters
 }
 
 const warmUp = time.Second
@@ -47,14 +50,18 @@ func (b *bench) takeTurns(subjects []*subject) {
 
 // turn puts the subject under load, and waits until it has calmed down.
 func (b *bench) turn(s *subject, length time.Duration) {
-	before := s.way.spent()
+	if s.before != nil {
+		s.before(length.Seconds())
+	}
+	before, written := s.way.spent(), b.written(s.way)
 	l := &load{way: s.way, do: s.do, next: &s.next}
 	if s.paceOf != nil {
-		l.rate = s.paceOf.latest.rate
+		l.rate = s.share * s.paceOf.latest.rate
 	}
 	l.run(b.ctx, b.conns, length)
 	b.calm(s.way)
 	after := s.way.spent()
+	writes := b.written(s.way)
 
 	s.done += l.done
 	if l.done == 0 || l.failed > l.done/100 {
@@ -68,6 +75,10 @@ func (b *bench) turn(s *subject, length time.Duration) {
 		r.cost[part] = micros(after[part]-before[part]) / float64(l.done)
 		r.total += r.cost[part]
 	}
+	for name := range writes {
+		writes[name] = (writes[name] - written[name]) / float64(l.done)
+	}
+	r.writes = writes
 	s.rounds, s.latest = append(s.rounds, r), r
 }
 
@@ -82,8 +93,12 @@ func (s *subject) median(of func(round) float64) float64 {
 }
 
 // times is the median, over the rounds, of how many times the other's value:
-// a machine that slows down in one round slows down both.
+// a machine that slows down in one round slows down both. It is 0 without
+// another.
 func (s *subject) times(other *subject, of func(round) float64) float64 {
+	if other == nil {
+		return 0
+	}
 	values := make([]float64, min(len(s.rounds), len(other.rounds)))
 	for i := range values {
 		values[i] = of(s.rounds[i]) / of(other.rounds[i])

@@ -2,6 +2,7 @@ package ways
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -144,11 +145,17 @@ var (
 
 func forUpdate() clause.Locking { return clause.Locking{Strength: "UPDATE"} }
 
+// inTx runs at READ COMMITTED: with the next-key locks of the default, confirm
+// and lock deadlock over the index of xid.
+func (w *common) inTx(c *gin.Context, do func(tx *gorm.DB) error) error {
+	return w.db.WithContext(c).Transaction(do, &sql.TxOptions{Isolation: sql.LevelReadCommitted})
+}
+
 func (w *common) claim(c *gin.Context, claim *claimBody) error {
 	var coupon models.Coupon
-	err := w.db.WithContext(c).Transaction(func(tx *gorm.DB) error {
+	err := w.inTx(c, func(tx *gorm.DB) error {
 		var t template
-		if err := tx.Clauses(forUpdate()).First(&t, claim.TemplateID).Error; err != nil {
+		if err := tx.Clauses(forUpdate()).Take(&t, claim.TemplateID).Error; err != nil {
 			return err
 		}
 		if t.Claimed >= t.Stock {
@@ -204,7 +211,7 @@ func (w *common) lock(c *gin.Context, body *lockBody) error {
 		return err
 	}
 	made.Quote = string(text)
-	err = w.db.WithContext(c).Transaction(func(tx *gorm.DB) error { return made.hold(tx, body.Cart.UserID) })
+	err = w.inTx(c, func(tx *gorm.DB) error { return made.hold(tx, body.Cart.UserID) })
 	if err != nil {
 		return err
 	}
@@ -218,19 +225,19 @@ func (l *lock) view(q models.Quote) lockView {
 
 func (l *lock) hold(tx *gorm.DB, userID string) error {
 	var coupon models.Coupon
-	if err := tx.Where("user_id = ?", userID).First(&coupon, l.CouponID).Error; err != nil {
+	if err := tx.Where("user_id = ?", userID).Take(&coupon, l.CouponID).Error; err != nil {
 		return err
 	}
 	var t template
-	if err := tx.First(&t, coupon.TemplateID).Error; err != nil {
+	if err := tx.Take(&t, coupon.TemplateID).Error; err != nil {
 		return err
 	}
 	l.BudgetID = t.BudgetID
 	var b budget
-	if err := tx.Clauses(forUpdate()).First(&b, l.BudgetID).Error; err != nil {
+	if err := tx.Clauses(forUpdate()).Take(&b, l.BudgetID).Error; err != nil {
 		return err
 	}
-	if err := tx.Clauses(forUpdate()).First(&coupon, l.CouponID).Error; err != nil {
+	if err := tx.Clauses(forUpdate()).Take(&coupon, l.CouponID).Error; err != nil {
 		return err
 	}
 	if b.Used+b.Held+l.Amount > b.Total || coupon.Status != models.CouponAvailable {
@@ -249,7 +256,7 @@ func (l *lock) hold(tx *gorm.DB, userID string) error {
 func (w *common) confirm(c *gin.Context) {
 	var confirmed lock
 	var q models.Quote
-	err := w.db.WithContext(c).Transaction(func(tx *gorm.DB) error { return confirmed.use(tx, c.Param("xid")) })
+	err := w.inTx(c, func(tx *gorm.DB) error { return confirmed.use(tx, c.Param("xid")) })
 	if err == nil {
 		err = json.Unmarshal([]byte(confirmed.Quote), &q)
 	}
@@ -261,11 +268,11 @@ func (w *common) confirm(c *gin.Context) {
 }
 
 func (l *lock) use(tx *gorm.DB, xid string) error {
-	if err := tx.Clauses(forUpdate()).Where("xid = ?", xid).First(l).Error; err != nil {
+	if err := tx.Clauses(forUpdate()).Where("xid = ?", xid).Take(l).Error; err != nil {
 		return err
 	}
 	var b budget
-	if err := tx.Clauses(forUpdate()).First(&b, l.BudgetID).Error; err != nil {
+	if err := tx.Clauses(forUpdate()).Take(&b, l.BudgetID).Error; err != nil {
 		return err
 	}
 	if l.State != models.LockLocked || b.Held < l.Amount {

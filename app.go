@@ -22,6 +22,7 @@ import (
 	"scrip/checkout"
 	"scrip/claims"
 	"scrip/config"
+	"scrip/courier"
 	"scrip/discount"
 	"scrip/gate"
 	"scrip/handlers"
@@ -43,7 +44,9 @@ type app struct {
 	claims   *claims.Service
 	checkout *checkout.Service
 	auth     *middleware.Authenticator
+	deliver  *jobs.Deliver
 	jobs     *jobs.Runner
+	metrics  *prometheus.Registry
 	server   *http.Server
 	ended    []func() error // what stop calls, last first
 }
@@ -66,14 +69,14 @@ type filter interface {
 // newApp opens the stores and builds everything upon them. It serves nothing
 // yet. On an error what was opened is closed again.
 func newApp(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *app, err error) {
-	a := &app{cfg: cfg, log: log}
+	a := &app{cfg: cfg, log: log, metrics: prometheus.NewRegistry()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.stop())
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		a.openStore, a.openGate, a.startClaims, a.startCheckout, a.startAuth, a.startJobs, a.buildServer,
+		a.openStore, a.openGate, a.startClaims, a.startCheckout, a.startAuth, a.buildDeliver, a.startJobs, a.buildServer,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -238,6 +241,7 @@ func (a *app) startJobs(context.Context) error {
 	for range j.Workers {
 		list = append(list, jobs.Job{Name: "work", Every: min(j.Interval, time.Second), Step: worker.Step})
 	}
+	list = append(list, a.messageJobs()...)
 	runner := jobs.Start(st, uuid.NewString(), a.log, list...) //nolint:contextcheck // jobs end by Stop, after the last request
 	a.jobs = runner
 	a.onStop(func() error { runner.Stop(); return nil })
@@ -251,13 +255,12 @@ func (a *app) kinds() jobs.Kinds {
 
 func (a *app) buildServer(context.Context) error {
 	gin.SetMode(gin.ReleaseMode)
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	measure, err := middleware.NewMetrics(registry) //nolint:contextcheck // each request brings its own
+	a.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	measure, err := middleware.NewMetrics(a.metrics) //nolint:contextcheck // each request brings its own
 	if err != nil {
 		return err
 	}
-	routes, err := handlers.Routes(a.deps(registry, measure)) //nolint:contextcheck // each request brings its own
+	routes, err := handlers.Routes(a.deps(measure)) //nolint:contextcheck // each request brings its own
 	if err != nil {
 		return err
 	}
@@ -314,7 +317,7 @@ func commitDeadlines(cfg config.Config) map[string]time.Duration {
 // uploadsAtOnce bounds what uploads take of the disk, and of the database's time.
 const uploadsAtOnce = 4
 
-func (a *app) deps(registry *prometheus.Registry, measure gin.HandlerFunc) handlers.Deps {
+func (a *app) deps(measure gin.HandlerFunc) handlers.Deps {
 	storeName, gateName := a.store.Name(), "gate"
 	if len(a.cfg.Redis.Addrs) > 0 {
 		gateName = "redis"
@@ -336,9 +339,10 @@ func (a *app) deps(registry *prometheus.Registry, measure gin.HandlerFunc) handl
 	return handlers.Deps{
 		Store: a.store, Claims: a.claims, Checkout: a.checkout, Audience: &issuing.Audience{Store: a.store}, ForgetKey: a.auth.Forget,
 		CompileExpression: discount.CompileExpression,
+		Webhooks:          handlers.WebhookRules{Private: a.cfg.Webhooks.AllowPrivate, Public: courier.PublicHost},
 		Now:               a.store.Now,
 		Probes:            map[string]handlers.Probe{storeName: a.store.Ping, gateName: a.gate.Ping},
-		Metrics:           promhttp.HandlerFor(registry, promhttp.HandlerOpts{}),
+		Metrics:           promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{}),
 		OpenAPI:           openapi, Docs: web.Docs(),
 		TrustedProxies: h.TrustedProxies,
 		Around: []gin.HandlerFunc{

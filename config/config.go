@@ -10,16 +10,18 @@ import (
 // Config holds every setting, checked by Load. It is read once at the start
 // and never changed.
 type Config struct {
-	HTTP     HTTP
-	DataDir  string // where the embedded database lives when MySQL.DSN is empty
-	MySQL    MySQL
-	Redis    Redis
-	Auth     Auth
-	Claims   Claims
-	Checkout Checkout
-	Limits   Limits
-	Jobs     Jobs
-	Log      Log
+	HTTP       HTTP
+	DataDir    string // where the embedded database lives when MySQL.DSN is empty
+	MySQL      MySQL
+	Redis      Redis
+	Auth       Auth
+	Claims     Claims
+	Checkout   Checkout
+	Limits     Limits
+	Jobs       Jobs
+	Deliveries Deliveries
+	Webhooks   Webhooks
+	Log        Log
 }
 
 // HTTP is how the server listens, and how long it waits for whom.
@@ -115,6 +117,20 @@ type Jobs struct {
 	SettleAfter         time.Duration
 	KeepIdempotencyKeys time.Duration
 	Workers             int // tasks of long jobs that this instance does at a time
+}
+
+// Deliveries is how events and messages are sent on their way.
+type Deliveries struct {
+	Timeout    time.Duration // of one try
+	Parallel   int           // tries at once to one receiver
+	RetryAfter time.Duration
+	RetryFor   time.Duration
+	Keep       time.Duration
+}
+
+// Webhooks says where merchants' webhooks may point.
+type Webhooks struct {
+	AllowPrivate bool
 }
 
 // Log says what is written to standard error, and how.

@@ -41,7 +41,7 @@ func (k *key) env() string {
 
 // keysOf lists every key there is, bound to the fields of c.
 func keysOf(c *Config) []key {
-	return slices.Concat(serverKeys(c), storeKeys(c), authKeys(c), workKeys(c))
+	return slices.Concat(serverKeys(c), storeKeys(c), authKeys(c), workKeys(c), messageKeys(c))
 }
 
 func serverKeys(c *Config) []key {
@@ -122,6 +122,17 @@ func workKeys(c *Config) []key {
 		span("jobs.settle_after", &c.Jobs.SettleAfter, "5s", time.Second, time.Hour),
 		// Callers are promised a day.
 		span("jobs.keep_idempotency_keys", &c.Jobs.KeepIdempotencyKeys, "48h", 24*time.Hour, 8760*time.Hour),
+	}
+}
+
+func messageKeys(c *Config) []key {
+	return []key{
+		span("deliveries.timeout", &c.Deliveries.Timeout, "10s", 100*time.Millisecond, time.Minute),
+		number("deliveries.parallel", &c.Deliveries.Parallel, "4", 1, 100),
+		span("deliveries.retry_after", &c.Deliveries.RetryAfter, "5s", 10*time.Millisecond, time.Hour),
+		span("deliveries.retry_for", &c.Deliveries.RetryFor, "24h", time.Second, 168*time.Hour),
+		span("deliveries.keep", &c.Deliveries.Keep, "336h", 192*time.Hour, 87600*time.Hour),
+		flag("webhooks.allow_private", &c.Webhooks.AllowPrivate, "false"),
 	}
 }
 

@@ -75,9 +75,11 @@ func others() map[string]string {
 		"jobs.settle_after":             "9s",
 		"jobs.workers":                  "3",
 		"jobs.keep_idempotency_keys":    "24h0m0s",
-		"log.level":                     "debug",
-		"log.format":                    "json",
-		"log.access":                    "all",
+		"deliveries.timeout":            "3s", "deliveries.parallel": "7", "deliveries.retry_after": "9s", "deliveries.retry_for": "12h0m0s",
+		"deliveries.keep": "400h0m0s", "webhooks.allow_private": "true",
+		"log.level":  "debug",
+		"log.format": "json",
+		"log.access": "all",
 	}
 }
 

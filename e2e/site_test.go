@@ -45,32 +45,33 @@ type site struct {
 	servers []*enginetest.Server
 	env     []string // without the address
 	http    *http.Client
+	checker *spectest.Checker
 	redis   *enginetest.Server // nil on the embedded default
 }
 
 // onBoth runs a test on one server with the embedded default, and on two with
 // MariaDB and Redis.
-func onBoth(t *testing.T, test func(t *testing.T, s *site)) {
+func onBoth(t *testing.T, test func(t *testing.T, s *site), env ...string) {
 	t.Helper()
 	t.Run("embedded", func(t *testing.T) {
 		t.Parallel()
-		test(t, embedded(t))
+		test(t, embedded(t, env...))
 	})
 	t.Run("engines", func(t *testing.T) {
 		t.Parallel()
-		test(t, engines(t, 2))
+		test(t, engines(t, 2, env...))
 	})
 }
 
-func embedded(t *testing.T) *site {
+func embedded(t *testing.T, env ...string) *site {
 	t.Helper()
-	return newSite(t, 1, "SCRIP_DATA_DIR="+t.TempDir())
+	return newSite(t, 1, append(env, "SCRIP_DATA_DIR="+t.TempDir())...)
 }
 
-func engines(t *testing.T, servers int) *site {
+func engines(t *testing.T, servers int, env ...string) *site {
 	t.Helper()
 	redis := enginetest.Redis(t)
-	s := newSite(t, servers, "SCRIP_MYSQL_DSN="+enginetest.MySQLDSN(t), "SCRIP_REDIS_ADDRS="+redis.Addr())
+	s := newSite(t, servers, append(env, "SCRIP_MYSQL_DSN="+enginetest.MySQLDSN(t), "SCRIP_REDIS_ADDRS="+redis.Addr())...)
 	s.redis = redis
 	return s
 }
@@ -89,8 +90,8 @@ func newSite(t *testing.T, servers int, env ...string) *site {
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: 512}
 	t.Cleanup(transport.CloseIdleConnections)
-	checker := spectest.Load(t, "../openapi.yaml")
-	s.http = &http.Client{Transport: checker.RoundTripper(t, transport)}
+	s.checker = spectest.Load(t, "../openapi.yaml")
+	s.http = &http.Client{Transport: s.checker.RoundTripper(t, transport)}
 	return s
 }
 
@@ -194,6 +195,25 @@ func (s *site) want(t *testing.T, status int, code string, r request) answer {
 
 // file is a body that is not JSON; CSV, unless its request says otherwise.
 type file string
+
+// metrics is what the first server tells of itself.
+func (s *site) metrics(t *testing.T) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.servers[0].DSN("")+"/metrics", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := s.http.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
 
 // object is a JSON object.
 type object = map[string]any

@@ -13,22 +13,8 @@ import (
 	"scrip/models"
 )
 
-// stamp is a time as every answer shows it: RFC 3339 in UTC with exactly three
-// digits of a second, so that stamps sort as text.
-type stamp time.Time
-
-// MarshalText gives the one form of a time.
-func (s stamp) MarshalText() ([]byte, error) { return s.append(nil), nil }
-
-// append writes the one form of a time. The library has a short way for whole
-// seconds; for milliseconds it interprets the layout.
-func (s stamp) append(b []byte) []byte {
-	t := time.Time(s).UTC()
-	b = t.AppendFormat(b, time.RFC3339)
-	ms := t.Nanosecond() / int(time.Millisecond)
-	const digits = "0123456789"
-	return append(b[:len(b)-1], '.', digits[ms/100], digits[ms/10%10], digits[ms%10], 'Z')
-}
+// stamp is a time as every answer shows it.
+type stamp = models.Stamp
 
 func stampOf(t *time.Time) *stamp {
 	if t == nil {

@@ -66,7 +66,7 @@ func (v couponView) appendJSON(b []byte) ([]byte, error) {
 	}
 	moment := func(name string, value stamp) {
 		b = append(b, name...)
-		b = append(value.append(b), '"')
+		b = append(value.Append(b), '"')
 	}
 	number(`{"id":"`, int64(v.ID), `"`)
 	text(`,"code":`, v.Code)

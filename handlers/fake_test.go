@@ -283,6 +283,25 @@ func (f *fake) DeleteAPIKey(_ context.Context, op models.Op, _ models.ID) ([32]b
 	return commit(f, op, func() ([32]byte, error) { return [32]byte{7}, nil })
 }
 
+func (f *fake) CreateWebhook(_ context.Context, op models.Op, w models.Webhook) (models.Webhook, error) {
+	return commit(f, op, func() (models.Webhook, error) {
+		w.ID, w.State, w.CreatedAt = 91, models.WebhookActive, op.At
+		f.args["webhook"] = w
+		return w, nil
+	})
+}
+
+func (f *fake) Webhooks(_ context.Context, _ models.Principal, page models.Page) ([]models.Webhook, error) {
+	return list(f, page, func(id models.ID) models.Webhook {
+		return models.Webhook{ID: id, Secret: models.NewWebhookSecret(), State: models.WebhookActive}
+	})
+}
+
+func (f *fake) DeleteWebhook(_ context.Context, op models.Op, _ models.ID) error {
+	_, err := commit(f, op, func() (struct{}, error) { return struct{}{}, nil })
+	return err
+}
+
 func (f *fake) Audit(
 	_ context.Context, _ models.Principal, filter models.AuditFilter, page models.Page,
 ) ([]models.AuditEntry, error) {
@@ -362,6 +381,7 @@ func serve(tb testing.TB, f *fake, actor models.Principal) http.Handler {
 		Auth:         middleware.Auth(auth),
 		Bounds:       append([]gin.HandlerFunc{middleware.BodyLimit(testMaxBody, 1<<30)}, f.bounds...),
 		UploadBounds: []gin.HandlerFunc{middleware.BodyLimit(testMaxUpload, 1<<30)}, UploadTimeout: time.Minute,
+		Webhooks: WebhookRules{Public: func(host string) bool { return !strings.HasPrefix(host, "10.") }},
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -24,6 +24,7 @@ type stores interface {
 	budgetStore
 	jobStore
 	userStore
+	webhookStore
 	answerStore
 }
 
@@ -51,6 +52,9 @@ type Deps struct {
 	// ForgetKey ends a deleted API key in this process. It is called after the
 	// deletion is committed and before that is answered.
 	ForgetKey func(hash [32]byte)
+
+	// Webhooks says where webhooks may point.
+	Webhooks WebhookRules
 
 	Now    models.Clock
 	Probes map[string]Probe // by the name of the store, for /readyz
@@ -161,6 +165,9 @@ func (a *api) merchantSide(v1 *gin.RouterGroup) {
 	v1.POST("/api_keys", owner, do(a.createAPIKey))
 	v1.GET("/api_keys", owner, do(a.listAPIKeys))
 	v1.DELETE("/api_keys/:id", owner, do(a.deleteAPIKey))
+	v1.POST("/webhooks", owner, do(a.createWebhook))
+	v1.GET("/webhooks", owner, do(a.listWebhooks))
+	v1.DELETE("/webhooks/:id", owner, do(a.deleteWebhook))
 }
 
 // uploads are of files.

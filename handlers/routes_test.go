@@ -78,6 +78,9 @@ func routeCases() []routeCase {
 		{"POST /v1/api_keys", "/v1/api_keys", `{"role":"merchant","merchant_id":"m1"}`, 201, 201, 403, 403},
 		{"GET /v1/api_keys", "/v1/api_keys", "", 200, 200, 403, 403},
 		{"DELETE /v1/api_keys/:id", "/v1/api_keys/41", "", 204, 204, 403, 403},
+		{"POST /v1/webhooks", "/v1/webhooks", `{"url":"https://shop.example/hook","events":["coupon.used"]}`, 201, 201, 403, 403},
+		{"GET /v1/webhooks", "/v1/webhooks", "", 200, 200, 403, 403},
+		{"DELETE /v1/webhooks/:id", "/v1/webhooks/91", "", 204, 204, 403, 403},
 		{"GET /v1/templates/claimable", "/v1/templates/claimable?user_id=u1", "", 200, 200, 200, 200},
 		{"POST /v1/claims", "/v1/claims", `{"template_id":"21","user_id":"u1"}`, 201, 201, 201, 201},
 		{"GET /v1/coupons", "/v1/coupons?user_id=u1", "", 200, 200, 200, 200},
@@ -171,6 +174,7 @@ func TestOutsideTheMap(t *testing.T) {
 		{"GET", "/v1/coupons/x", 404, models.CodeNotFound},
 		{"POST", "/v1/coupons/x/revoke", 404, models.CodeNotFound},
 		{"DELETE", "/v1/api_keys/x", 404, models.CodeNotFound},
+		{"DELETE", "/v1/webhooks/x", 404, models.CodeNotFound},
 	} {
 		w := call(h, request{method: tc.method, path: tc.path})
 		if w.Code != tc.status || problemOf(t, w).Code != tc.code {

@@ -54,7 +54,9 @@ func TestExamples(t *testing.T) {
 // several operations share.
 func bodies(doc *openapi3.T, visit func(where string, body *openapi3.MediaType)) {
 	seen := map[*openapi3.MediaType]bool{}
-	for name, operation := range operations(doc) {
+	all := operations(doc)
+	maps.Copy(all, events(doc))
+	for name, operation := range all {
 		contents := map[string]openapi3.Content{}
 		if operation.RequestBody != nil {
 			contents["request"] = operation.RequestBody.Value.Content
@@ -79,6 +81,15 @@ func operations(doc *openapi3.T) map[string]*openapi3.Operation {
 		for method, operation := range item.Operations() {
 			all[method+" "+path] = operation
 		}
+	}
+	return all
+}
+
+// events are what the document has the server itself send.
+func events(doc *openapi3.T) map[string]*openapi3.Operation {
+	all := map[string]*openapi3.Operation{}
+	for event, item := range doc.Webhooks {
+		all["webhook "+event] = item.Post
 	}
 	return all
 }

@@ -356,7 +356,7 @@ func TestAThresholdIsToldOnceAPeriod(t *testing.T) {
 		wantAlerts := func(want ...int) {
 			t.Helper()
 			var got []int
-			for _, text := range must(s.Texts(t.Context(), "SELECT payload FROM outbox WHERE kind = ? ORDER BY id", store.KindBudgetAlert))(t) {
+			for _, text := range must(s.Texts(t.Context(), "SELECT payload FROM outbox WHERE kind = ? ORDER BY id", models.EventBudgetAlert))(t) {
 				var alert struct {
 					BudgetID  models.ID `json:"budget_id"`
 					AlertAtBP int       `json:"alert_at_bp"`

@@ -24,7 +24,8 @@ type invariant struct {
 const mostRows = 100
 
 func invariants() []invariant {
-	return slices.Concat(claimInvariants(), expiryInvariants(), budgetInvariants(), lockInvariants(), jobInvariants())
+	return slices.Concat(claimInvariants(), expiryInvariants(), budgetInvariants(), lockInvariants(), jobInvariants(),
+		messageInvariants())
 }
 
 func claimInvariants() []invariant {

@@ -34,6 +34,9 @@ func (s *Store) CommitClaims(ctx context.Context, batch []models.Claim) ([]model
 		if err := b.write(ctx, t); err != nil {
 			return err
 		}
+		if err := b.tell(ctx, s, t); err != nil {
+			return err
+		}
 		failpoint.Reach(failpoint.ClaimWritten)
 		return nil
 	}

@@ -372,25 +372,6 @@ func (l *ledger) writeUsers(ctx context.Context, s *Store, t tx) error {
 		s.dialect.overwrite("budget_id, period_start, user_id", "used", "held"))
 }
 
-// KindBudgetAlert is the outbox's word for a budget that reached a threshold.
-const KindBudgetAlert = "budget_alert"
-
-// budgetAlert is what the outbox says of it; the numbers are of the moment when
-// it was told. Money is in minor units.
-type budgetAlert struct {
-	BudgetID    models.ID         `json:"budget_id"`
-	MerchantID  string            `json:"merchant_id,omitempty"`
-	Name        string            `json:"name"`
-	Kind        models.BudgetKind `json:"kind"`
-	Currency    string            `json:"currency,omitempty"`
-	AlertAtBP   int               `json:"alert_at_bp"`
-	Total       int64             `json:"total"`
-	Used        int64             `json:"used"`
-	Held        int64             `json:"held"`
-	PeriodStart *time.Time        `json:"period_start"`
-	At          time.Time         `json:"at"`
-}
-
 // alert tells of each threshold that a period reached for the first time.
 func (b *budget) alert(ctx context.Context, s *Store, t tx, start int64, now time.Time) error {
 	p, spec := b.periods[start], b.spec()
@@ -399,20 +380,14 @@ func (b *budget) alert(ctx context.Context, s *Store, t tx, start int64, now tim
 			continue
 		}
 		p.alertedBP = bp
-		id, err := s.ids.Next()
-		if err != nil {
-			return err
+		event := models.BudgetAlert{
+			BudgetID: b.ID, Name: b.Name, Kind: b.Kind, Currency: spec.Currency, AlertAtBP: bp,
+			Total: b.Total, Used: p.used, Held: p.held, ReachedAt: models.Stamp(now),
 		}
-		payload, err := json.Marshal(budgetAlert{
-			BudgetID: b.ID, MerchantID: b.MerchantID, Name: b.Name, Kind: b.Kind, Currency: spec.Currency,
-			AlertAtBP: bp, Total: b.Total, Used: p.used, Held: p.held, PeriodStart: periodStart(start), At: now,
-		})
-		if err != nil {
-			return fmt.Errorf("budget alert: %w", err)
+		if start != 0 {
+			event.PeriodStart = new(models.Stamp(instant(start)))
 		}
-		err = insert(ctx, t, "outbox (id, kind, payload, created_at)", 4,
-			[]any{id, KindBudgetAlert, string(payload), millis(now)}, "")
-		if err != nil {
+		if err := s.tell(ctx, t, models.EventBudgetAlert, b.MerchantID, event, now); err != nil {
 			return err
 		}
 	}

@@ -186,7 +186,10 @@ func (b *endBatch) write(ctx context.Context, t tx) error {
 	if err := b.settle(ctx, t); err != nil {
 		return err
 	}
-	return b.freeCoupons(ctx, t)
+	if err := b.freeCoupons(ctx, t); err != nil {
+		return err
+	}
+	return b.tell(ctx, t)
 }
 
 func (b *endBatch) writeLate(ctx context.Context, t tx) error {

@@ -124,7 +124,10 @@ func (r *refunding) write(ctx context.Context, t tx) error {
 	if err := r.returnBudgets(ctx, t); err != nil {
 		return err
 	}
-	return r.returnCoupons(ctx, t)
+	if err := r.returnCoupons(ctx, t); err != nil {
+		return err
+	}
+	return r.tell(ctx, t)
 }
 
 func (r *refunding) insert(ctx context.Context, t tx) error {

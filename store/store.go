@@ -52,8 +52,9 @@ type Store struct {
 	ids    *models.IDSource
 	worker *workerLease
 
-	terms termsCache
-	zones sync.Map // *time.Location by name
+	terms     termsCache
+	zones     sync.Map // *time.Location by name
+	listeners atomic.Pointer[listeners]
 }
 
 // dialect is what differs between the databases.
@@ -143,6 +144,9 @@ func (s *Store) start(ctx context.Context) error {
 		return err
 	}
 	if err := s.SyncClock(ctx); err != nil {
+		return err
+	}
+	if err := s.ListenFor(ctx); err != nil {
 		return err
 	}
 	return s.leaseWorker(ctx)

@@ -49,6 +49,7 @@ type Store struct {
 	log    *slog.Logger
 	clock  models.Clock
 	skew   atomic.Int64 // how far the database's clock is ahead of ours, in nanoseconds
+	bounds clockBounds  // between which that lies
 	ids    *models.IDSource
 	worker *workerLease
 
@@ -162,29 +163,6 @@ func (s *Store) Name() string { return s.dialect.name }
 
 // Ping reports whether the database answers.
 func (s *Store) Ping(ctx context.Context) error { return s.sql.PingContext(ctx) }
-
-// Now is the one clock by which everything is judged: the database's, so that
-// instances whose own clocks differ agree. It is our clock plus the difference
-// that SyncClock measured, and costs no round trip.
-func (s *Store) Now() time.Time {
-	if s.clock != nil {
-		return models.Instant(s.clock())
-	}
-	return models.Instant(time.Now().Add(time.Duration(s.skew.Load())))
-}
-
-// SyncClock measures how far the database's clock is from ours. The error is
-// at most half a round trip.
-func (s *Store) SyncClock(ctx context.Context) error {
-	before := time.Now()
-	var millis int64
-	if err := s.sql.QueryRowContext(ctx, "SELECT "+s.dialect.nowMillis).Scan(&millis); err != nil {
-		return fmt.Errorf("read the database's clock: %w", err)
-	}
-	middle := before.Add(time.Since(before) / 2)
-	s.skew.Store(int64(time.UnixMilli(millis).Sub(middle)))
-	return nil
-}
 
 // keep is the end of an INSERT that leaves a row alone which is there already.
 func (d dialect) keep(column string) string { return strings.ReplaceAll(d.orKeep, "$key", column) }

@@ -207,6 +207,8 @@ func submit[Q any](
 	switch {
 	case err != nil:
 		return models.LockVerdict{}, explain(err)
+	case verdict.Replay != nil:
+		return models.LockVerdict{}, verdict.Replay
 	case verdict.Refused != nil:
 		return models.LockVerdict{}, verdict.Refused
 	}

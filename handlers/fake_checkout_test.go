@@ -143,7 +143,10 @@ func (f *fake) Quote(
 }
 
 func (f *fake) Lock(_ context.Context, try models.Try) (models.LockVerdict, error) {
-	return act(f, "try", try, f.verdict)
+	return commit(f, models.Op{Key: try.Key}, func() (models.LockVerdict, error) {
+		f.args["try"] = try
+		return f.verdict, nil
+	})
 }
 
 // ended is what confirm or cancel was asked for.
@@ -191,5 +194,8 @@ type refunded struct {
 }
 
 func (f *fake) Refund(_ context.Context, req models.RefundRequest, dry bool) (models.Refund, error) {
-	return act(f, "refund", refunded{req, dry}, models.Refund{})
+	return commit(f, models.Op{Key: req.Key}, func() (models.Refund, error) {
+		f.args["refund"] = refunded{req, dry}
+		return models.Refund{}, nil
+	})
 }

@@ -24,6 +24,14 @@ func change[T any](
 	a *api, c *gin.Context, raw []byte, status int, view func(T) any,
 	do func(context.Context, models.Op) (T, error),
 ) error {
+	return changeWith(a, c, raw, always[T](status), view, do)
+}
+
+// changeWith is change where the status depends on what came of it.
+func changeWith[T any](
+	a *api, c *gin.Context, raw []byte, status func(T) int, view func(T) any,
+	do func(context.Context, models.Op) (T, error),
+) error {
 	op := a.operation(c)
 	key, err := keyOf(c, raw)
 	if err != nil {
@@ -41,7 +49,7 @@ func change[T any](
 	if err != nil {
 		return err
 	}
-	return answer(c, status, view(result))
+	return answer(c, status(result), view(result))
 }
 
 // answerStore keeps the answers to acts that are not the store's own changes.
@@ -51,7 +59,8 @@ type answerStore interface {
 }
 
 // once has do act, and answers with what came of it. It is for acts that are
-// idempotent by themselves: an Idempotency-Key is looked up before and its
+// idempotent by themselves and of which no two answers contradict each other,
+// such as the ends of a lock: an Idempotency-Key is looked up before and its
 // answer kept after, not in the act's own transaction. A process that dies in
 // between has answered nobody, and finds the act done when it is asked again.
 func once[T any](
@@ -74,7 +83,7 @@ func once[T any](
 	result, err := do(ctx, op)
 	if op.Key != nil {
 		failpoint.Reach(failpoint.AnswerOpen)
-		op.Key.Render = renderer(status(result), view, op.RequestID)
+		op.Key.Render = renderer(status, view, op.RequestID)
 		err = a.remember(ctx, op, result, err)
 		failpoint.Reach(failpoint.AnswerKept)
 	}
@@ -117,12 +126,12 @@ func (a *api) operation(c *gin.Context) models.Op {
 // renderer makes the Render of an IdempotencyKey: of a T or *T the answer that
 // change sends, of an error the one that the middleware sends. A result is to
 // be kept, and so is a 409: it was decided. Nothing else was ever tried.
-func renderer[T any](status int, view func(T) any, requestID string) func(any, error) (models.Replay, bool) {
+func renderer[T any](status func(T) int, view func(T) any, requestID string) func(any, error) (models.Replay, bool) {
 	return func(result any, err error) (models.Replay, bool) {
 		if err == nil {
-			var body []byte
-			if body, err = bodyOf(result, view); err == nil {
-				return models.Replay{Status: status, Body: body}, true
+			var answer models.Replay
+			if answer, err = rendered(result, status, view); err == nil {
+				return answer, true
 			}
 		}
 		refused, body, _ := middleware.Render(err, requestID)
@@ -130,14 +139,18 @@ func renderer[T any](status int, view func(T) any, requestID string) func(any, e
 	}
 }
 
-func bodyOf[T any](result any, view func(T) any) ([]byte, error) {
+func rendered[T any](result any, status func(T) int, view func(T) any) (models.Replay, error) {
+	var made T
 	switch result := result.(type) {
 	case *T:
-		return encode(view(*result))
+		made = *result
 	case T:
-		return encode(view(result))
+		made = result
+	default:
+		return models.Replay{}, fmt.Errorf("an idempotency key was given a %T to render", result)
 	}
-	return nil, fmt.Errorf("an idempotency key was given a %T to render", result)
+	body, err := encode(view(made))
+	return models.Replay{Status: status(made), Body: body}, err
 }
 
 const (

@@ -261,7 +261,7 @@ func TestPanicEndsTheFlight(t *testing.T) {
 
 func TestRenderTakesPointersAndRefusesTheRest(t *testing.T) {
 	t.Parallel()
-	render := renderer(http.StatusCreated, viewCoupon, "r-1")
+	render := renderer(always[models.Coupon](http.StatusCreated), viewCoupon, "r-1")
 	coupon := newFake().coupon
 	byValue, _ := render(coupon, nil)
 	byPointer, keep := render(&coupon, nil)

@@ -132,7 +132,8 @@ func (a *api) lock(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return once(a, c, raw, lockStatus, viewVerdict, func(ctx context.Context, _ models.Op) (models.LockVerdict, error) {
+	return changeWith(a, c, raw, lockStatus, viewVerdict, func(ctx context.Context, op models.Op) (models.LockVerdict, error) {
+		try.Key = op.Key
 		return a.Checkout.Lock(ctx, try)
 	})
 }

@@ -93,8 +93,9 @@ func (a *api) refund(dry bool) func(*gin.Context) error {
 		if err != nil {
 			return err
 		}
-		return once(a, c, raw, always[models.Refund](http.StatusOK), viewRefund(body.RefundID),
-			func(ctx context.Context, _ models.Op) (models.Refund, error) {
+		return change(a, c, raw, http.StatusOK, viewRefund(body.RefundID),
+			func(ctx context.Context, op models.Op) (models.Refund, error) {
+				request.Key = op.Key
 				return a.Checkout.Refund(ctx, request, dry)
 			})
 	}

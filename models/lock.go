@@ -64,6 +64,7 @@ type Try struct {
 	At        time.Time
 	TTL       time.Duration
 	Actor     string // the credential, for the record of operations
+	Key       *IdempotencyKey
 }
 
 // LockEnd asks for a lock to be confirmed, cancelled or expired.
@@ -81,6 +82,7 @@ type LockVerdict struct {
 	Lock    *Lock
 	Made    bool
 	Refused *Error
+	Replay  error // the answer that an earlier Try with the same key got
 }
 
 // WalletCoupon is a coupon with everything by which it is judged: the rule
@@ -111,6 +113,7 @@ type RefundRequest struct {
 	Lines    []RefundLine
 	At       time.Time
 	Actor    string
+	Key      *IdempotencyKey
 }
 
 // CouponOperation is one step in the life of a coupon: who did what, in which

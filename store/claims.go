@@ -64,8 +64,7 @@ type claimBatch struct {
 	tombstones map[models.ID]bool
 	holdings   map[holder][]models.ID
 	budgets    *ledger
-	known      map[[32]byte]*idempotencyRow // what is kept under the batch's keys
-	remember   []*idempotencyRow            // what is to be kept
+	answers    *answers
 }
 
 // counters are the numbers of a template that a claim moves or hangs on.
@@ -94,7 +93,8 @@ func (b *claimBatch) read(ctx context.Context, s *Store, t tx) error {
 	}
 	// Under the lock: a request with the same key for the same template is
 	// either through by now or comes after us.
-	if err := b.readKeys(ctx, t); err != nil {
+	var err error
+	if b.answers, err = readAnswers(ctx, t, b.keys()); err != nil {
 		return err
 	}
 	if err := b.readTombstones(ctx, t); err != nil {
@@ -106,31 +106,12 @@ func (b *claimBatch) read(ctx context.Context, s *Store, t tx) error {
 	return b.readBudgets(ctx, s, t)
 }
 
-// readKeys finds what was answered before under the batch's idempotency keys.
-func (b *claimBatch) readKeys(ctx context.Context, t tx) error {
-	var ids []any
+func (b *claimBatch) keys() []*models.IdempotencyKey {
+	keys := make([]*models.IdempotencyKey, len(b.claims))
 	for i := range b.claims {
-		if key := b.claims[i].Key; key != nil {
-			ids = append(ids, key.ID[:])
-		}
+		keys[i] = b.claims[i].Key
 	}
-	if len(ids) == 0 {
-		return nil
-	}
-	b.known = make(map[[32]byte]*idempotencyRow, len(ids))
-	err := query(ctx, t, "SELECT id, hash, status, body FROM idempotency_keys WHERE id IN ("+marks(len(ids))+")", ids,
-		func(scan func(...any) error) error {
-			var row idempotencyRow
-			if err := scan(&row.ID, &row.Hash, &row.Status, &row.Body); err != nil {
-				return err
-			}
-			b.known[[32]byte(row.ID)] = &row
-			return nil
-		})
-	if err != nil {
-		return fmt.Errorf("read idempotency keys: %w", err)
-	}
-	return nil
+	return keys
 }
 
 func (b *claimBatch) lockTemplates(ctx context.Context, s *Store, t tx) error {
@@ -264,11 +245,9 @@ func (b *claimBatch) exhausted(c *models.Claim) bool {
 func (b *claimBatch) decide() {
 	for i := range b.claims {
 		c := &b.claims[i]
-		if c.Key != nil {
-			if before := b.known[c.Key.ID]; before != nil {
-				b.verdicts[i].Replay = before.answer(c.Key)
-				continue
-			}
+		if before := b.answers.before(c.Key); before != nil {
+			b.verdicts[i].Replay = before
+			continue
 		}
 		b.verdicts[i] = b.judge(c)
 		b.keep(c, b.verdicts[i])
@@ -307,35 +286,23 @@ func (b *claimBatch) judge(c *models.Claim) models.Verdict {
 	}}
 }
 
-// keep notes the answer for retries with the same key, in this batch already.
+// keep notes the answer for retries with the same key.
 func (b *claimBatch) keep(c *models.Claim, v models.Verdict) {
-	if c.Key == nil || v.Stale || v.Void {
-		return
+	switch {
+	case v.Stale || v.Void: // it is judged again
+	case v.Coupon != nil:
+		b.answers.keep(c.Key, c.At, *v.Coupon, nil)
+	default:
+		b.answers.keep(c.Key, c.At, nil, v.Refused)
 	}
-	var result any
-	var refusal error
-	if v.Coupon != nil {
-		result = *v.Coupon
-	} else {
-		refusal = v.Refused
-	}
-	answer, keep := c.Key.Render(result, refusal)
-	if !keep {
-		return
-	}
-	row := &idempotencyRow{
-		ID: c.Key.ID[:], Hash: c.Key.Hash[:], Status: answer.Status, Body: answer.Body, CreatedAt: millis(c.At),
-	}
-	b.known[c.Key.ID] = row
-	b.remember = append(b.remember, row)
 }
 
 func (b *claimBatch) write(ctx context.Context, t tx) error {
 	if err := b.insertCoupons(ctx, t); err != nil {
 		return fmt.Errorf("insert coupons: %w", err)
 	}
-	if err := b.insertKeys(ctx, t); err != nil {
-		return fmt.Errorf("insert idempotency keys: %w", err)
+	if err := b.answers.write(ctx, t); err != nil {
+		return err
 	}
 	if err := b.insertReminders(ctx, t); err != nil {
 		return err
@@ -379,20 +346,6 @@ func appendNumbers(text []byte, numbers ...int64) []byte {
 		text = append(strconv.AppendInt(text, n, 10), ',')
 	}
 	return text
-}
-
-func (b *claimBatch) insertKeys(ctx context.Context, t tx) error {
-	if len(b.remember) == 0 {
-		return nil
-	}
-	const columns = 5
-	args := make([]any, 0, columns*len(b.remember))
-	for _, row := range b.remember {
-		args = append(args, row.ID, row.Hash, row.Status, row.Body, row.CreatedAt)
-	}
-	_, err := t.sql.ExecContext(ctx, "INSERT INTO idempotency_keys (id, hash, status, body, created_at) VALUES "+
-		strings.Repeat(", (?, ?, ?, ?, ?)", len(b.remember))[2:], args...)
-	return err
 }
 
 // raiseClaimed moves each template's counter, guarded by its old value: should

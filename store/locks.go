@@ -117,7 +117,7 @@ func (s *Store) CommitTries(ctx context.Context, batch []models.Try, decide Deci
 	}
 	err := s.inTx(ctx, try)
 	for again := 0; again < maxAttempts && (errors.Is(err, errOvertaken) || s.dialect.duplicate(err)); again++ {
-		err = s.inTx(ctx, try) // this time the other one's lock is there to be read
+		err = s.inTx(ctx, try) // this time the other one's lock, or answer, is there to be read
 	}
 	if err != nil {
 		return nil, err
@@ -141,6 +141,7 @@ type tryBatch struct {
 	coupons map[models.ID]*models.Coupon
 	terms   map[termsKey]*terms
 	ledger  *ledger
+	answers *answers
 	made    []*made
 }
 
@@ -168,6 +169,9 @@ func (b *tryBatch) read(ctx context.Context, t tx) error {
 	if b.rows, err = b.store.lockRows(ctx, t, xids); err != nil {
 		return err
 	}
+	if b.answers, err = readAnswers(ctx, t, b.keys()); err != nil {
+		return err
+	}
 	b.ledger = &ledger{}
 	seen, err := b.findCoupons(ctx, t)
 	if err != nil || len(seen) == 0 {
@@ -183,6 +187,14 @@ func (b *tryBatch) read(ctx context.Context, t tx) error {
 		return err
 	}
 	return b.lookAgain(ctx, t)
+}
+
+func (b *tryBatch) keys() []*models.IdempotencyKey {
+	keys := make([]*models.IdempotencyKey, len(b.tries))
+	for i := range b.tries {
+		keys[i] = b.tries[i].Key
+	}
+	return keys
 }
 
 // lockBudgets locks the budgets of the coupons and reads their counters, in the
@@ -308,18 +320,31 @@ func (b *tryBatch) lockCoupons(ctx context.Context, t tx, seen []models.Coupon) 
 // decide gives every Try its verdict, in the order of arrival.
 func (b *tryBatch) decide(decide Decide) {
 	for i := range b.tries {
-		try, row := &b.tries[i], b.rows[b.tries[i].XID]
-		switch {
-		case row == nil:
-			b.verdicts[i] = b.judge(i, decide)
-		case row.state == models.LockCancelled || row.cancelAt != nil:
-			b.verdicts[i].Refused = models.Refuse(models.CodeLockCancelled, "this lock was cancelled")
-		case string(row.hash) != string(try.Hash[:]):
-			b.verdicts[i].Refused = models.Refuse(models.CodeXIDReused, "this xid was used before with a different request")
-		default:
-			b.verdicts[i].Lock = row.lock()
+		try := &b.tries[i]
+		if before := b.answers.before(try.Key); before != nil {
+			b.verdicts[i].Replay = before
+			continue
+		}
+		b.verdicts[i] = b.verdict(i, decide)
+		if v := b.verdicts[i]; v.Refused != nil {
+			b.answers.keep(try.Key, try.At, nil, v.Refused)
+		} else {
+			b.answers.keep(try.Key, try.At, v, nil)
 		}
 	}
+}
+
+func (b *tryBatch) verdict(i int, decide Decide) models.LockVerdict {
+	try, row := &b.tries[i], b.rows[b.tries[i].XID]
+	switch {
+	case row == nil:
+		return b.judge(i, decide)
+	case row.state == models.LockCancelled || row.cancelAt != nil:
+		return models.LockVerdict{Refused: models.Refuse(models.CodeLockCancelled, "this lock was cancelled")}
+	case string(row.hash) != string(try.Hash[:]):
+		return models.LockVerdict{Refused: models.Refuse(models.CodeXIDReused, "this xid was used before with a different request")}
+	}
+	return models.LockVerdict{Lock: row.lock()}
 }
 
 // judge decides a Try that is the first of its xid, or of which all before it
@@ -386,6 +411,13 @@ func takes(kind models.BudgetKind, applied *models.AppliedCoupon) int64 {
 }
 
 func (b *tryBatch) write(ctx context.Context, t tx) error {
+	if err := b.writeLocks(ctx, t); err != nil {
+		return err
+	}
+	return b.answers.write(ctx, t)
+}
+
+func (b *tryBatch) writeLocks(ctx context.Context, t tx) error {
 	if len(b.made) == 0 {
 		return nil
 	}

@@ -23,40 +23,35 @@ type Compute = func(*models.Frozen, models.Refunded) (models.Refund, error)
 // Try, and a coupon that comes back can be used again.
 //
 // With dry nothing is changed: the answer is the one that the refund would get.
+// The answer is kept under the request's key, in the same transaction.
 func (s *Store) Refund(ctx context.Context, req models.RefundRequest, compute Compute, dry bool) (models.Refund, error) {
-	var refund models.Refund
-	err := s.inTx(ctx, func(t tx) error {
+	op := models.Op{Key: req.Key, At: req.At}
+	refund, err := change(ctx, s, op, func(t tx) (models.Refund, note, error) {
 		r := &refunding{store: s, req: req}
 		if err := r.enter(ctx, t); err != nil {
-			return err
+			return models.Refund{}, note{}, err
 		}
 		before, err := r.answered(ctx, t)
 		if err != nil {
-			return err
+			return models.Refund{}, note{}, err
 		}
 		if before != nil {
-			refund = *before
-			return nil
+			return *before, note{}, nil
 		}
 		failpoint.Reach(failpoint.RefundEntered)
-		if r.refund, err = compute(r.row.frozen, r.before); err != nil {
-			return err
-		}
-		refund = r.refund
-		if dry {
-			return nil
+		if r.refund, err = compute(r.row.frozen, r.before); err != nil || dry {
+			return r.refund, note{}, err
 		}
 		if err := r.write(ctx, t); err != nil {
-			return err
+			return models.Refund{}, note{}, err
 		}
 		failpoint.Reach(failpoint.RefundWritten)
-		return nil
+		return r.refund, note{}, nil
 	})
-	if err != nil {
-		return models.Refund{}, err
+	if err == nil {
+		failpoint.Reach(failpoint.RefundCommitted)
 	}
-	failpoint.Reach(failpoint.RefundCommitted)
-	return refund, nil
+	return refund, err
 }
 
 // refunding is one run of Refund.

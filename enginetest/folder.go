@@ -73,6 +73,7 @@ func (r *root) sweep() error {
 		if err != nil {
 			continue // in use, or removed by its owner just now
 		}
+		unmountDisk(filepath.Join(path, dataName))
 		err = os.RemoveAll(path)
 		_ = lock.Close()
 		if err != nil {
@@ -82,6 +83,9 @@ func (r *root) sweep() error {
 	return nil
 }
 
+// dataName is the folder within an engine's that may be a disk of its own.
+const dataName = "data"
+
 // folder belongs to one engine for as long as it holds the lock.
 type folder struct {
 	path string
@@ -90,6 +94,7 @@ type folder struct {
 
 // remove deletes the folder. What cannot be deleted is left to the next sweep.
 func (f *folder) remove() {
+	unmountDisk(filepath.Join(f.path, dataName))
 	_ = os.RemoveAll(f.path)
 	_ = f.lock.Close()
 }

@@ -30,7 +30,7 @@ type sharedServer struct {
 var sharedMariaDB sharedServer
 
 func (s *sharedServer) get(ctx context.Context) (*engine, error) {
-	s.once.Do(func() { s.engine, s.err = startMariaDB(ctx, nil) })
+	s.once.Do(func() { s.engine, s.err = startMariaDB(ctx, 0, nil) })
 	return s.engine, s.err
 }
 
@@ -66,13 +66,35 @@ func OwnMariaDB(tb TB, extraArgs ...string) *Server {
 	tb.Helper()
 	ctx, cancel := starting(tb.Context())
 	defer cancel()
-	e, err := startMariaDB(ctx, extraArgs)
+	e, err := startMariaDB(ctx, 0, extraArgs)
 	if err != nil {
 		giveUp(tb, err, required())
 		return nil
 	}
 	return own(tb, e, mariaDSN(e))
 }
+
+// OwnMariaDBOnDisk is OwnMariaDB with its data, in Dir()/data, on a file system
+// in memory of so many MiB, which can be filled. Mounting it takes Linux and
+// root; without, the test is skipped.
+func OwnMariaDBOnDisk(tb TB, mib int, extraArgs ...string) *Server {
+	tb.Helper()
+	ctx, cancel := starting(tb.Context())
+	defer cancel()
+	e, err := startMariaDB(ctx, mib, extraArgs)
+	switch {
+	case errors.Is(err, errNoMount):
+		tb.Skipf("skipped: %v", err)
+		return nil
+	case err != nil:
+		giveUp(tb, err, required())
+		return nil
+	}
+	return own(tb, e, mariaDSN(e))
+}
+
+// errNoMount says that this user, or this system, cannot mount file systems.
+var errNoMount = errors.New("no file system can be mounted here")
 
 // MySQLDSN makes an empty database of a new name on the server that MariaDB
 // gives, to be dropped when the test has ended, and returns its data source
@@ -117,9 +139,10 @@ func mariaDSN(e *engine) func(db string) string {
 	return func(db string) string { return "root@tcp(" + e.addr() + ")/" + db }
 }
 
-func startMariaDB(ctx context.Context, extraArgs []string) (*engine, error) {
+// startMariaDB gives the data a disk of so many MiB, if that is not 0.
+func startMariaDB(ctx context.Context, mib int, extraArgs []string) (*engine, error) {
 	args := func(port int, dir string) []string {
-		data := filepath.Join(dir, "data")
+		data := filepath.Join(dir, dataName)
 		return append([]string{
 			"--no-defaults", "--user=" + serverUser(), "--datadir=" + data,
 			"--port=" + strconv.Itoa(port), "--bind-address=127.0.0.1",
@@ -134,7 +157,13 @@ func startMariaDB(ctx context.Context, extraArgs []string) (*engine, error) {
 		if err != nil {
 			return err
 		}
-		return os.CopyFS(filepath.Join(dir, "data"), os.DirFS(template))
+		data := filepath.Join(dir, dataName)
+		if mib > 0 {
+			if err := mountDisk(data, mib); err != nil {
+				return err
+			}
+		}
+		return os.CopyFS(data, os.DirFS(template))
 	}
 	return plan{program: "mariadbd", args: args, prepare: prepare, probe: probeMariaDB}.start(ctx)
 }
@@ -151,7 +180,7 @@ func probeMariaDB(ctx context.Context, e *engine) error {
 	if err := db.QueryRowContext(ctx, "SELECT @@datadir").Scan(&data); err != nil {
 		return err
 	}
-	if filepath.Clean(data) != filepath.Join(e.dir.path, "data") {
+	if filepath.Clean(data) != filepath.Join(e.dir.path, dataName) {
 		return fmt.Errorf("another server answers, with its data in %s", data)
 	}
 	return nil

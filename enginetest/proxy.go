@@ -4,7 +4,6 @@ import (
 	"context"
 	"net"
 	"sync"
-	"testing"
 )
 
 // Fate is what a Proxy does with a piece of what the server says.
@@ -37,7 +36,7 @@ type Proxy struct {
 
 // NewProxy listens on a free loopback port, and passes everything on to target
 // and back until it is told otherwise. It ends with the test.
-func NewProxy(tb testing.TB, target string) *Proxy {
+func NewProxy(tb TB, target string) *Proxy {
 	tb.Helper()
 	listener, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

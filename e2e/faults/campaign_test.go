@@ -52,6 +52,7 @@ type result struct {
 	Settled time.Duration   `json:"settled"`
 	Faults  []history.Fault `json:"faults"`
 	Other   []string        `json:"other"`
+	Notes   []string        `json:"notes"`
 }
 
 func (r *result) red() bool { return len(r.Faults) > 0 || len(r.Other) > 0 }
@@ -65,8 +66,8 @@ func (r *result) String() string {
 	if r.red() {
 		verdict = "RED"
 	}
-	return fmt.Sprintf("%-28s seed %-4d %6d ops %5d unknown %4d faults  settled in %5.1fs  %s",
-		r.Row, r.Seed, r.Ops, r.Unknown, r.Fired, r.Settled.Seconds(), verdict)
+	return fmt.Sprintf("%-28s seed %-4d %6d requests %5d unknown %4d faults  settled in %5.1fs  %s  %s",
+		r.Row, r.Seed, r.Ops, r.Unknown, r.Fired, r.Settled.Seconds(), verdict, strings.Join(r.Notes, ", "))
 }
 
 // summary gathers all results of this process.
@@ -160,7 +161,7 @@ func build(ctx context.Context, dir string, tags ...string) (string, error) {
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	from, n, short := seeds()
-	for _, r := range slices.Concat(redisRows(), mysqlRows(), serverRows(), crashRows()) {
+	for _, r := range slices.Concat(redisRows(), mysqlRows(), serverRows(), checkoutRows(), crashRows()) {
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
 			for seed := from; seed < from+n; seed++ {
@@ -210,7 +211,7 @@ func (r *result) complaints() []string {
 }
 
 func (r *row) judge(w *world, got *result, state *history.State) {
-	got.Other = append(got.Other, w.wrong.list...)
+	got.Other, got.Notes = append(got.Other, w.wrong.list...), w.notes.list
 	ops := w.log.all()
 	got.Ops = len(ops)
 	for i := range ops {
@@ -238,6 +239,7 @@ func (r *row) judge(w *world, got *result, state *history.State) {
 	}
 	if r.after != nil {
 		got.Other = append(got.Other, r.after(w, state)...)
+		got.Notes = w.notes.list
 	}
 }
 

@@ -156,8 +156,13 @@ func (w *world) readTemplates(ctx context.Context) ([]history.Template, error) {
 	return list, err
 }
 
+// keyOf is a key of a template's copy, as in gate/lua/copy.lua.
+func keyOf(template int64, name string) string {
+	return "scrip:{" + strconv.FormatInt(template, 10) + "}:" + name
+}
+
 // readGate reads every template's copy, in the order of their ids, from the
-// Redis that Scrip is led to. Its keys are those of gate/lua/copy.lua.
+// Redis that Scrip is led to.
 func (w *world) readGate(ctx context.Context) ([]history.Copy, error) {
 	client := redis.NewClient(&redis.Options{Addr: w.toRedis.Addr(), Protocol: 2, DisableIdentity: true})
 	defer func() { _ = client.Close() }()
@@ -167,15 +172,14 @@ func (w *world) readGate(ctx context.Context) ([]history.Copy, error) {
 	}
 	var copies []history.Copy
 	for id := range w.stock {
-		base := "scrip:{" + strconv.FormatInt(id, 10) + "}:"
-		meta, err := client.HGetAll(ctx, base+"meta").Result()
+		meta, err := client.HGetAll(ctx, keyOf(id, "meta")).Result()
 		if err != nil {
 			return nil, err
 		}
 		c := history.Copy{Template: id}
-		c.Left, _ = client.Get(ctx, base+"left").Int64()
-		c.Pending = client.ZCard(ctx, base+"pend").Val()
-		c.Full = client.SCard(ctx, base+"users").Val()
+		c.Left, _ = client.Get(ctx, keyOf(id, "left")).Int64()
+		c.Pending = client.ZCard(ctx, keyOf(id, "pend")).Val()
+		c.Full = client.SCard(ctx, keyOf(id, "users")).Val()
 		c.Open = meta["server"] != "" && meta["loading"] == "" && strings.Contains(info, "master_replid:"+meta["server"])
 		copies = append(copies, c)
 	}

@@ -138,7 +138,7 @@ func (w *world) attempt(ctx context.Context, a ask, server int) history.Op {
 	op.Server, op.Sent = server, w.since()
 	got, err := w.send(ctx, server, http.MethodPost, a.path, key, body)
 	if err == nil {
-		op.Answered, op.Status, op.Code = w.since(), got.status, got.text("code")
+		op.Answered, op.Status = w.since(), got.status
 		read(&op, got)
 	}
 	w.log.add(op)
@@ -147,6 +147,9 @@ func (w *world) attempt(ctx context.Context, a ask, server int) history.Op {
 
 // read takes from an answer what the history keeps of it.
 func read(op *history.Op, got reply) {
+	if got.status >= http.StatusBadRequest {
+		op.Code = got.text("code")
+	}
 	if ids, named := got.body["coupon_ids"].([]any); named {
 		for _, id := range ids {
 			op.Named = append(op.Named, reply{body: object{"id": id}}.number("id"))
@@ -233,7 +236,7 @@ func tryOf(xid, shopper string, ttl int, coupons []int64) ask {
 			"lines": []object{{"line_id": "1", "sku": "shirt", "quantity": unitsOf, "unit_price": 2000}},
 		},
 	}
-	return ask{Op: history.Op{Act: history.Try, XID: xid, User: shopper}, path: "/locks", body: body}
+	return ask{Op: history.Op{Act: history.Try, XID: xid, User: shopper, TTL: time.Duration(ttl) * time.Second}, path: "/locks", body: body}
 }
 
 // endOf confirms or cancels.

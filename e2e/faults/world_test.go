@@ -34,6 +34,7 @@ const platformKey = "sk_faults_platform_0123456789abcdef"
 type engines struct {
 	servers  int      // of Scrip; 0 stands for 2
 	ownMySQL []string // not nil: a MariaDB of its own, with these arguments
+	diskMiB  int      // that MariaDB's data are on a disk of this size
 	dsn      string   // more parameters of the DSN
 	replica  bool     // a second Redis, which follows the first through world.link
 	env      []string // more of Scrip's environment
@@ -66,6 +67,7 @@ type world struct {
 	began time.Time
 	log   log
 	wrong complaints   // what a strike found wrong
+	notes complaints   // what else is worth a line
 	fired atomic.Int64 // how often the fault happened
 	users atomic.Int64 // made so far
 }
@@ -99,6 +101,18 @@ func (c *complaints) add(format string, args ...any) {
 	defer c.mu.Unlock()
 	c.list = append(c.list, fmt.Sprintf(format, args...))
 }
+
+// promised notes how long something took. In a campaign more than was promised
+// is wrong; beside all the other tests of make test it may take its time.
+func (w *world) promised(what string, took, most time.Duration) {
+	w.note("%s in %.1fs", what, took.Seconds())
+	if took > most && !w.plan.Short {
+		w.wrong.add("%s: after %s, promised are %s", what, took, most)
+	}
+}
+
+// note tells something of the run that is not wrong.
+func (w *world) note(format string, args ...any) { w.notes.add(format, args...) }
 
 // newWorld starts all of it.
 func newWorld(tb testing.TB, e engines, p *plan) *world {
@@ -143,13 +157,18 @@ func newWorld(tb testing.TB, e engines, p *plan) *world {
 func (w *world) stores(e engines) {
 	w.Helper()
 	var dsn string
-	if e.ownMySQL != nil {
-		w.maria = enginetest.OwnMariaDB(w.TB, e.ownMySQL...)
-		dsn = w.maria.DSN("scrip")
-		w.createDatabase()
-	} else {
+	switch {
+	case e.ownMySQL == nil:
 		dsn = enginetest.MySQLDSN(w.TB)
 		w.maria = enginetest.MariaDB(w.TB)
+	case e.diskMiB > 0:
+		w.maria = enginetest.OwnMariaDBOnDisk(w.TB, e.diskMiB, e.ownMySQL...)
+	default:
+		w.maria = enginetest.OwnMariaDB(w.TB, e.ownMySQL...)
+	}
+	if e.ownMySQL != nil {
+		dsn = w.maria.DSN("scrip")
+		w.createDatabase()
 	}
 	w.toMaria = enginetest.NewProxy(w.TB, w.maria.Addr())
 	w.redis = enginetest.Redis(w.TB)

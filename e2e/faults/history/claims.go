@@ -40,7 +40,7 @@ func (j *judge) claims() {
 		byTemplate[r.Template] = append(byTemplate[r.Template], r)
 	}
 	j.grants(rows)
-	j.asked(byUser)
+	j.wanted(byUser)
 	for i := range j.state.Templates {
 		t := &j.state.Templates[i]
 		j.template(t, byTemplate[t.ID])
@@ -88,9 +88,9 @@ func (j *judge) told(op *Op, coupon int64, rows map[int64]*row) {
 	}
 }
 
-// asked looks for coupons that nobody was granted. A user who was left in doubt
+// wanted looks for coupons that nobody was granted. A user who was left in doubt
 // may have one; that is what the doubt is about.
-func (j *judge) asked(byUser map[holder][]*row) {
+func (j *judge) wanted(byUser map[holder][]*row) {
 	doubts := map[holder][]*request{}
 	seen := map[*request]bool{}
 	for i := range j.ops {

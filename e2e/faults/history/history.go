@@ -49,11 +49,12 @@ type Op struct {
 	Code     string        `json:"code,omitempty"`     // of a refusal
 
 	// What was asked. Amount is what a Stock adds.
-	Template int64  `json:"template,omitempty"`
-	User     string `json:"user,omitempty"`
-	XID      string `json:"xid,omitempty"`
-	RefundID string `json:"refund_id,omitempty"`
-	Amount   int64  `json:"amount,omitempty"`
+	Template int64         `json:"template,omitempty"`
+	User     string        `json:"user,omitempty"`
+	XID      string        `json:"xid,omitempty"`
+	RefundID string        `json:"refund_id,omitempty"`
+	Amount   int64         `json:"amount,omitempty"`
+	TTL      time.Duration `json:"ttl,omitempty"` // of a Try
 
 	// What was answered. Named are the coupons that a refusal names, Paid is
 	// the amount of a refund.
@@ -208,6 +209,7 @@ type judge struct {
 	state    *State
 	faults   map[string]*Fault
 	requests map[string]*request
+	asked    map[string]*asks // by xid
 	locksBy  map[string]*Lock // by xid
 	byLock   map[int64]*Lock
 }
@@ -216,7 +218,7 @@ type judge struct {
 // its first attempt was sent.
 type request struct {
 	from    time.Duration
-	first   *Op  // with an answer that stands; nil if none has
+	first   *Op  // granted, or else refused for good; nil if none was either
 	unknown bool // an attempt may have happened unseen
 }
 
@@ -234,7 +236,7 @@ func (j *judge) index() {
 			j.requests[op.Request] = r
 		}
 		r.unknown = r.unknown || op.Unknown()
-		if r.first == nil && op.Decided() {
+		if op.Decided() && (r.first == nil || op.done() && !r.first.done()) {
 			r.first = op
 		}
 	}
@@ -279,7 +281,7 @@ func (j *judge) answers() {
 			continue
 		}
 		if op.Keyed && !sameAnswer(first, op) || !op.Keyed && !sameThing(first, op) {
-			j.broken("one request, one answer", "%s %s: %s, then %s", op.Act, op.Request, told(first), told(op))
+			j.broken("one request, one answer", "%s %s: %s, and %s", op.Act, op.Request, told(first), told(op))
 		}
 	}
 }
@@ -289,20 +291,23 @@ func sameAnswer(a, b *Op) bool {
 		a.Lock == b.Lock && a.State == b.State && a.Paid == b.Paid && slices.Equal(a.Named, b.Named)
 }
 
-// sameThing holds natural keys to their promise: where both attempts succeeded
-// they made one thing, and what was granted stays so.
-func sameThing(a, b *Op) bool {
+// sameThing holds natural keys to their promise: attempts that succeed make one
+// thing, and what was granted stays so. An attempt that was refused before
+// another was granted says nothing.
+func sameThing(granted, op *Op) bool {
 	switch {
-	case a.done() && b.done():
-		return a.Coupon == b.Coupon && a.Lock == b.Lock && a.Paid == b.Paid
-	case a.Act == Claim && a.done(): // the second is told of the first
-		return slices.Contains(b.Named, a.Coupon)
-	case a.Act == Try && a.done(): // cancelled, or over, since
-		return b.Code == "lock_cancelled"
-	case a.Act == Claim || a.Act == Try: // refused first: what was in its way may be gone
+	case !granted.done():
+		return true // none was; what stood in the way of each may differ
+	case op.done():
+		return granted.Coupon == op.Coupon && granted.Lock == op.Lock && granted.Paid == op.Paid
+	case op.Sent < granted.Answered:
 		return true
+	case op.Act == Claim: // told of the first
+		return slices.Contains(op.Named, granted.Coupon)
+	case op.Act == Try: // cancelled since
+		return op.Code == "lock_cancelled"
 	}
-	return a.done() == b.done() && a.Code == b.Code
+	return false
 }
 
 func told(op *Op) string {

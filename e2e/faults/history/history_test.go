@@ -88,7 +88,7 @@ func (r *run) locks() {
 		r.state.Locks = append(r.state.Locks, history.Lock{ID: id, XID: xid, State: state, Payable: 2500})
 		r.add(history.Op{
 			Act: history.Try, Request: "try " + xid, XID: xid, User: "u", Sent: 50 * ms, Answered: 52 * ms,
-			Status: 201, Lock: id, State: "locked",
+			Status: 201, Lock: id, State: "locked", TTL: time.Minute,
 		})
 		for i, step := range append([]string{"lock"}, steps...) {
 			r.state.Operations = append(r.state.Operations, history.Operation{ID: at(100+10*int64(i), id), Coupon: coupon, Lock: id, Step: step})
@@ -113,7 +113,7 @@ func (r *run) locks() {
 	end(history.Confirm, "x1", 200, "", "confirmed")
 	end(history.Cancel, "x1", 409, "lock_confirmed", "")
 	moves(31, 11, "use", 110, 500, "")
-	moves(31, 11, "return", 120, 167, "r1")
+	moves(31, 11, "return", 320, 167, "r1")
 	r.lock("x1").Refunded = 833
 	r.state.Refunds = []history.Returned{{Lock: 31, RefundID: "r1", Amount: 833}}
 	r.add(history.Op{
@@ -121,10 +121,10 @@ func (r *run) locks() {
 	})
 	lock("x2", 32, 12, "cancelled", "cancel")
 	end(history.Cancel, "x2", 200, "", "cancelled")
-	moves(32, 12, "release", 110, 500, "")
+	moves(32, 12, "release", 310, 500, "")
 	lock("x3", 33, 13, "expired", "expire")
 	end(history.Confirm, "x3", 409, "lock_expired", "")
-	moves(33, 13, "release", 110, 500, "")
+	moves(33, 13, "release", 310, 500, "")
 	lock("x4", 34, 21, "locked")
 	r.state.Locks = append(r.state.Locks, history.Lock{ID: 35, XID: "x5", State: "cancelled", Tombstone: true})
 	end(history.Cancel, "x5", 200, "", "cancelled")
@@ -246,7 +246,11 @@ func wrongLocks() []wrong {
 		{"confirmed without being asked", "every end was asked for", func(r *run) { r.op("confirm x1").Status, r.op("confirm x1").Code = 503, "busy" }},
 		{"cancelled without being asked", "every end was asked for", func(r *run) { r.op("cancel x2").Status, r.op("cancel x2").Code = 503, "busy" }},
 		{"a coupon in two locks", "a coupon is in one lock", func(r *run) {
+			r.state.Operations = append(r.state.Operations, history.Operation{ID: at(200, 34), Coupon: 11, Lock: 34, Step: "lock"})
+		}},
+		{"a coupon in two locks for a moment", "a coupon is in one lock", func(r *run) {
 			r.state.Operations = append(r.state.Operations, history.Operation{ID: at(105, 34), Coupon: 12, Lock: 34, Step: "lock"})
+			r.op("try x4").Sent, r.op("try x4").Answered = 54*ms, 58*ms // of x2 only the cancel at 60 ms gave it back
 		}},
 		{"a coupon freed though its lock stands", "a coupon is as its locks left it", func(r *run) {
 			r.state.Coupons[3].Status, r.state.Coupons[3].Lock = "available", 0

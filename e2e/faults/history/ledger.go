@@ -66,17 +66,22 @@ func (j *judge) ledger() {
 	}
 }
 
-// inTime orders entries by the millisecond of their ids. Entries of one
-// millisecond may be of two servers, whose ids do not tell who was first: there,
-// what gives back goes first.
+// The ids of two servers order what they did only as well as their clocks
+// agree: what gives back counts as early as it can have been.
+const clockOff = 50 // ms
+
+// idMillis is how many of an id's low bits are below its millisecond.
+const idMillis = 22
+
+// inTime orders entries by their ids, as far as those tell.
 func inTime(a, b Usage) int {
-	rank := func(u *Usage) int {
+	at := func(u *Usage) int64 {
 		if u.Step == "release" || u.Step == "return" {
-			return 0
+			return u.ID>>idMillis - clockOff
 		}
-		return 1
+		return u.ID >> idMillis
 	}
-	return cmp.Or(cmp.Compare(a.ID>>idMillis, b.ID>>idMillis), cmp.Compare(rank(&a), rank(&b)), cmp.Compare(a.ID, b.ID))
+	return cmp.Or(cmp.Compare(at(&a), at(&b)), cmp.Compare(a.ID, b.ID))
 }
 
 func (s *sums) apply(u *Usage) {

@@ -2,7 +2,6 @@ package history
 
 import (
 	"cmp"
-	"math"
 	"slices"
 	"time"
 )
@@ -15,39 +14,42 @@ const (
 	expired   = "expired"
 )
 
-// asks is what was asked of one xid.
+// asks is what was asked of one xid. Times are those of the callers.
 type asks struct {
 	tried, confirm, cancel bool          // granted, or may have been
+	trySent                time.Duration // of the first Try
 	cancelSent             time.Duration // of the first Cancel
+	refundSent             time.Duration // of the first Refund
 	held                   time.Duration // when the lock was first told of
 	over                   time.Duration // when its end was first told of
-	made                   int           // answers of 201 to Tries without a key
+	ttl                    time.Duration
+	made                   int // answers of 201 to Tries without a key
 }
 
 // locks holds every lock's end against what was told of it. A lock ends once:
 // so the end that anybody was told of must be the one that is stored.
 func (j *judge) locks() {
-	all := map[string]*asks{}
+	j.asked = map[string]*asks{}
 	for i := range j.ops {
 		op := &j.ops[i]
 		if op.XID == "" {
 			continue
 		}
-		a := all[op.XID]
+		a := j.asked[op.XID]
 		if a == nil {
-			a = &asks{cancelSent: never, held: never, over: never}
-			all[op.XID] = a
+			a = &asks{trySent: never, cancelSent: never, refundSent: never, held: never, over: never}
+			j.asked[op.XID] = a
 		}
 		a.note(op)
 	}
 	for i := range j.ops {
 		op := &j.ops[i]
 		if op.XID != "" && op.Decided() {
-			j.lockTold(op, all[op.XID])
+			j.lockTold(op, j.asked[op.XID])
 		}
 	}
 	for i := range j.state.Locks {
-		j.lockAsked(&j.state.Locks[i], all[j.state.Locks[i].XID])
+		j.lockAsked(&j.state.Locks[i], j.asked[j.state.Locks[i].XID])
 	}
 }
 
@@ -56,6 +58,7 @@ func (a *asks) note(op *Op) {
 	switch op.Act {
 	case Try:
 		a.tried = a.tried || granted
+		a.trySent, a.ttl = min(a.trySent, op.Sent), op.TTL
 		if op.done() {
 			a.held = min(a.held, op.Answered)
 		}
@@ -67,7 +70,9 @@ func (a *asks) note(op *Op) {
 	case Cancel:
 		a.cancel = a.cancel || granted
 		a.cancelSent = min(a.cancelSent, op.Sent)
-	case Refund, Claim, Pause, Resume, Stock:
+	case Refund:
+		a.refundSent = min(a.refundSent, op.Sent)
+	case Claim, Pause, Resume, Stock:
 	}
 	if end := endTold(op); end != "" {
 		a.over = min(a.over, op.Answered)
@@ -130,34 +135,29 @@ func (j *judge) lockAsked(lock *Lock, a *asks) {
 	}
 }
 
-// stay is the time that a coupon spent in a lock, in milliseconds of the ids of
-// what was done to it: from its lock step until it was free again.
-type stay struct {
-	lock, from, until int64
-	used              bool
-}
-
-// idMillis is how many of an id's low bits are below its millisecond. Ids of one
-// millisecond come from several servers and do not tell who was first.
-const idMillis = 22
-
 // coupons follows every coupon through its locks: it is in one at a time, and
 // each lock did to it what the lock's state says.
 func (j *judge) coupons() {
 	type pair struct{ coupon, lock int64 }
-	steps := make(map[pair][]Operation, len(j.state.Operations))
+	steps := make(map[pair][]string, len(j.state.Operations))
 	for _, o := range j.state.Operations {
 		at := pair{o.Coupon, o.Lock}
-		steps[at] = append(steps[at], o)
+		steps[at] = append(steps[at], o.Step)
 	}
-	stays := make(map[int64][]stay, len(j.state.Coupons))
+	locks := make(map[int64][]stay, len(j.state.Coupons))
 	for at, did := range steps {
-		slices.SortFunc(did, func(a, b Operation) int { return cmp.Compare(order(a.Step), order(b.Step)) })
-		j.stepsFit(at.lock, at.coupon, did)
-		stays[at.coupon] = append(stays[at.coupon], stayOf(at.lock, did))
+		slices.SortFunc(did, func(a, b string) int { return cmp.Compare(order(a), order(b)) })
+		if lock := j.byLock[at.lock]; lock == nil {
+			j.broken("a lock did what its state says", "there is no lock %d of coupon %d", at.lock, at.coupon)
+		} else {
+			j.stepsFit(lock, at.coupon, did)
+			locks[at.coupon] = append(locks[at.coupon], stay{lock, did[len(did)-1]})
+		}
 	}
 	for i := range j.state.Coupons {
-		j.oneLock(&j.state.Coupons[i], stays[j.state.Coupons[i].ID])
+		c := &j.state.Coupons[i]
+		j.standsRight(c, locks[c.ID])
+		j.oneLock(c, locks[c.ID])
 	}
 }
 
@@ -166,30 +166,25 @@ func order(step string) int {
 	return slices.Index([]string{"lock", "confirm", "cancel", "expire", "return"}, step)
 }
 
-func stayOf(lock int64, did []Operation) stay {
-	s := stay{lock: lock, from: did[0].ID >> idMillis, until: math.MaxInt64}
-	switch last := did[len(did)-1]; last.Step {
-	case "confirm":
-		s.used = true
-	case "cancel", "expire", "return":
-		s.until = last.ID >> idMillis
-	}
-	return s
+// stay is a coupon's time in a lock, and the last thing that was done to it there.
+type stay struct {
+	*Lock
+
+	last string
 }
 
-// oneLock holds a coupon against its stays in locks.
-func (j *judge) oneLock(c *Coupon, stays []stay) {
-	slices.SortFunc(stays, func(a, b stay) int { return cmp.Or(cmp.Compare(a.from, b.from), cmp.Compare(a.until, b.until)) })
+// standsRight holds a coupon's row against the lock that it is in still, if any.
+func (j *judge) standsRight(c *Coupon, stays []stay) {
 	status, in := "available", int64(0)
-	for i, s := range stays {
-		if i > 0 && s.from < stays[i-1].until {
-			j.broken("a coupon is in one lock", "%d was in lock %d when %d took it", c.ID, stays[i-1].lock, s.lock)
+	for _, s := range stays {
+		if s.last != "lock" && s.last != "confirm" {
+			continue
 		}
-		if s.until == math.MaxInt64 {
-			status, in = locked, s.lock
-			if s.used {
-				status = "used"
-			}
+		if in != 0 {
+			j.broken("a coupon is in one lock", "%d is in %d and in %d", c.ID, in, s.ID)
+		}
+		if status, in = locked, s.ID; s.last == "confirm" {
+			status = "used"
 		}
 	}
 	if c.Status != status || c.Lock != in {
@@ -197,21 +192,38 @@ func (j *judge) oneLock(c *Coupon, stays []stay) {
 	}
 }
 
+// oneLock looks for a lock that was made from beginning to end while another
+// had the coupon for sure. That is told by the callers' clock: the ids of two
+// servers do not say who came first.
+func (j *judge) oneLock(c *Coupon, stays []stay) {
+	for _, one := range stays {
+		had := j.asked[one.XID]
+		if had == nil || had.held == never {
+			continue
+		}
+		for _, other := range stays {
+			if took := j.asked[other.XID]; took != nil && other.ID != one.ID && had.held < took.trySent && took.held < had.surelyUntil(one.State) {
+				j.broken("a coupon is in one lock", "%d was in %s when %s took it", c.ID, one.XID, other.XID)
+			}
+		}
+	}
+}
+
+// surelyUntil is how long at the least a lock kept its coupons.
+func (a *asks) surelyUntil(state string) time.Duration {
+	if state == confirmed {
+		return a.refundSent
+	}
+	const off = 100 * time.Millisecond // what the servers' clock may differ from the callers'
+	return min(a.cancelSent, a.trySent+a.ttl-off)
+}
+
 // stepsFit holds what a lock did to a coupon against the lock's state. A
 // confirmed one may have given the coupon back when all was refunded.
-func (j *judge) stepsFit(lockID, coupon int64, did []Operation) {
-	lock := j.byLock[lockID]
-	if lock == nil {
-		j.broken("a lock did what its state says", "there is no lock %d of coupon %d", lockID, coupon)
-		return
-	}
+func (j *judge) stepsFit(lock *Lock, coupon int64, steps []string) {
 	want := map[string][]string{
 		locked: {"lock"}, confirmed: {"lock", "confirm"}, cancelled: {"lock", "cancel"}, expired: {"lock", "expire"},
 	}[lock.State]
-	steps := make([]string, len(did))
-	for i := range did {
-		steps[i] = did[i].Step
-	}
 	if lock.State == confirmed && len(steps) == 3 && steps[2] == "return" {
 		steps = steps[:2]
 	}

@@ -129,20 +129,30 @@ func isMySQL(err error, numbers ...uint16) bool {
 	return errors.As(err, &server) && slices.Contains(numbers, server.Number)
 }
 
+// setting is what a variable of the server has to be, and why.
+type setting struct{ variable, value, why string }
+
+func variable(ctx context.Context, pool *sql.DB, name string) (value string, err error) {
+	err = pool.QueryRowContext(ctx, "SHOW VARIABLES LIKE '"+name+"'").Scan(&name, &value)
+	return value, err
+}
+
 // checkServer refuses a server that may lose what it acknowledged, or that
 // compares text otherwise than Scrip expects. It lists every fault.
 func checkServer(ctx context.Context, pool *sql.DB) error {
 	// MariaDB knows no default_storage_engine by another name; all four exist on
 	// MySQL 8, MariaDB 10.11 and TiDB.
-	want := []struct{ variable, value, why string }{
+	want := []setting{
 		{"innodb_flush_log_at_trx_commit", "1", "anything else loses acknowledged claims in a crash"},
 		{"default_storage_engine", "InnoDB", "transactions and row locks need it"},
 		{"character_set_server", "utf8mb4", "callers' ids are any UTF-8"},
 	}
+	if log, err := variable(ctx, pool, "log_bin"); err == nil && (log == "1" || strings.EqualFold(log, "ON")) {
+		want = append(want, setting{"sync_binlog", "1", "with a binary log a commit is only as safe as that is when the power fails"})
+	}
 	var faults []string
 	for _, w := range want {
-		var name, got string
-		err := pool.QueryRowContext(ctx, "SHOW VARIABLES LIKE '"+w.variable+"'").Scan(&name, &got)
+		got, err := variable(ctx, pool, w.variable)
 		if err != nil {
 			return fmt.Errorf("ask MySQL for %s: %w", w.variable, err)
 		}

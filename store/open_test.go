@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"database/sql"
 	"strings"
 	"sync"
 	"testing"
@@ -36,18 +37,26 @@ func TestManyMayStartAtOnce_Race(t *testing.T) {
 
 func TestAnUnsafeServerIsRefused(t *testing.T) {
 	t.Parallel()
-	server := enginetest.OwnMariaDB(t, "--innodb-flush-log-at-trx-commit=0", "--character-set-server=latin1",
-		"--collation-server=latin1_bin")
+	server := enginetest.OwnMariaDB(t, "--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0",
+		"--character-set-server=latin1", "--collation-server=latin1_bin")
 	opts := store.Options{DSN: server.DSN(""), MaxOpenConns: 4}
 	_, err := store.Open(t.Context(), opts)
 	if err == nil {
 		t.Fatal("a server that loses commits was taken")
 	}
-	for _, fault := range []string{"innodb_flush_log_at_trx_commit", "character_set_server"} {
+	for _, fault := range []string{"innodb_flush_log_at_trx_commit", "sync_binlog", "character_set_server"} {
 		if !strings.Contains(err.Error(), fault) {
 			t.Errorf("%q is not in %q", fault, err)
 		}
 	}
+}
+
+func TestWithoutABinaryLogNobodyAsksHowItIsSynced(t *testing.T) {
+	t.Parallel()
+	server := enginetest.OwnMariaDB(t, "--skip-log-bin", "--sync-binlog=0")
+	createDatabase(t, server, "unlogged")
+	st := must(store.Open(t.Context(), store.Options{DSN: server.DSN("unlogged"), MaxOpenConns: 4}))(t)
+	t.Cleanup(func() { _ = st.Close(context.Background()) })
 }
 
 func TestABadDSNIsSaidToBe(t *testing.T) {
@@ -69,5 +78,14 @@ func TestTransactionsReadWhatIsCommitted(t *testing.T) {
 	})
 	if err != nil || second != first+1 {
 		t.Errorf("saw %d and then %d, %v", first, second, err)
+	}
+}
+
+func createDatabase(t *testing.T, server *enginetest.Server, name string) {
+	t.Helper()
+	db := must(sql.Open("mysql", server.DSN("")))(t)
+	defer func() { _ = db.Close() }()
+	if _, err := db.ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -50,7 +50,7 @@ func (l *load) quiet(ctx context.Context) (settled time.Duration, err error) {
 func (w *world) freed(ctx context.Context) error {
 	var held int
 	const query = "SELECT COUNT(*) FROM locks WHERE state = 'locked' AND expires_at < ?"
-	err := w.db.QueryRowContext(ctx, query, time.Now().Add(shortTTL*time.Second).UnixMilli()).Scan(&held)
+	err := w.db.QueryRowContext(ctx, query, w.now().Add(shortTTL*time.Second).UnixMilli()).Scan(&held)
 	if err == nil && held > 0 {
 		err = fmt.Errorf("%d locks are past their end", held)
 	}

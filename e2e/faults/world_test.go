@@ -32,22 +32,24 @@ const platformKey = "sk_faults_platform_0123456789abcdef"
 
 // engines are the stores and servers that a row needs.
 type engines struct {
-	servers  int      // of Scrip; 0 stands for 2
-	ownMySQL []string // not nil: a MariaDB of its own, with these arguments
-	diskMiB  int      // that MariaDB's data are on a disk of this size
-	dsn      string   // more parameters of the DSN
-	replica  bool     // a second Redis, which follows the first through world.link
-	env      []string // more of Scrip's environment
-	program  string   // another program than binary
-	crash    string   // the failpoints to die of, by a program that has them
-	embedded bool     // one server without MariaDB and Redis
+	servers  int           // of Scrip; 0 stands for 2
+	ownMySQL []string      // not nil: a MariaDB of its own, with these arguments
+	diskMiB  int           // that MariaDB's data are on a disk of this size
+	dsn      string        // more parameters of the DSN
+	replica  bool          // a second Redis, which follows the first through world.link
+	env      []string      // more of Scrip's environment
+	program  string        // another program than binary
+	crash    string        // the failpoints to die of, by a program that has them
+	embedded bool          // one server without MariaDB and Redis
+	ahead    time.Duration // of the servers' own clocks is the database's
 }
 
 // world is a running Scrip with its stores, each behind a proxy, and the things
 // that the load is about.
 type world struct {
 	testing.TB
-	plan *plan
+	needs engines
+	plan  *plan
 
 	maria          *enginetest.Server // nil on the embedded default
 	redis, replica *enginetest.Server
@@ -59,10 +61,11 @@ type world struct {
 	db             *sql.DB  // straight to MariaDB, for looking
 	http           *http.Client
 
-	sale   int64 // a template that sells out
-	stream int64 // a template whose coupons are used at checkouts
-	stock  map[int64]*int64
-	budget []string // of stream: an amount, and a count for each user
+	rule   string
+	sale   int64            // a template that sells out
+	stream int64            // a template whose coupons are used at checkouts
+	stock  map[int64]*int64 // with which each template began
+	budget []string         // of stream: an amount, and a count for each user
 
 	began time.Time
 	log   log
@@ -117,7 +120,7 @@ func (w *world) note(format string, args ...any) { w.notes.add(format, args...) 
 // newWorld starts all of it.
 func newWorld(tb testing.TB, e engines, p *plan) *world {
 	tb.Helper()
-	w := &world{TB: tb, plan: p, stock: map[int64]*int64{}}
+	w := &world{TB: tb, needs: e, plan: p, stock: map[int64]*int64{}}
 	w.env = append([]string{
 		"SCRIP_AUTH_BOOTSTRAP_KEY=" + platformKey, "SCRIP_AUTH_JWT_SECRET=faults secret, which is long enough for HS256",
 		"SCRIP_LIMITS_ENABLED=false", "SCRIP_JOBS_SETTLE_AFTER=" + p.SettleAfter.String(),
@@ -171,6 +174,9 @@ func (w *world) stores(e engines) {
 		w.createDatabase()
 	}
 	w.toMaria = enginetest.NewProxy(w.TB, w.maria.Addr())
+	if e.ahead != 0 {
+		w.ahead(e.ahead)
+	}
 	w.redis = enginetest.Redis(w.TB)
 	w.toRedis = enginetest.NewProxy(w.TB, w.redis.Addr())
 	if e.replica {
@@ -221,7 +227,7 @@ func (w *world) createDatabase() {
 // furnish makes what the load is about.
 func (w *world) furnish() {
 	w.Helper()
-	rule := w.make("/rules", object{
+	w.rule = w.make("/rules", object{
 		"name": "5 off from 30", "kind": "amount_off", "effect": object{"amount_off": 500, "currency": "USD"},
 		"conditions": object{"min_amount": 3000}, "stacking": object{"max_per_order": 3},
 	})
@@ -230,7 +236,7 @@ func (w *world) furnish() {
 	w.budget = []string{amount, times}
 	template := func(stock, limit int64, budgets []string) int64 {
 		id := w.make("/templates", object{
-			"name": "sale", "rule_id": rule, "currency": "USD", "stock": stock, "per_user_limit": limit,
+			"name": "sale", "rule_id": w.rule, "currency": "USD", "stock": stock, "per_user_limit": limit,
 			"validity": object{"days_after_claim": 30}, "budget_ids": budgets,
 		})
 		w.must(http.StatusOK, http.MethodPost, "/templates/"+id+"/publish", nil)
@@ -238,12 +244,15 @@ func (w *world) furnish() {
 		if err != nil {
 			w.Fatal(err)
 		}
-		w.stock[number] = &stock
+		w.watch(number, stock)
 		return number
 	}
 	w.sale = template(w.plan.Stock, 1, nil)
 	w.stream = template(1_000_000, w.plan.Limit, w.budget)
 }
+
+// watch has a template judged that began with so much stock.
+func (w *world) watch(template, stock int64) { w.stock[template] = &stock }
 
 // object is a JSON object.
 type object = map[string]any

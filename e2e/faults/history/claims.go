@@ -208,7 +208,12 @@ func (j *judge) withinStock(t *Template, rows []*row, edits []edit) {
 	}
 }
 
-// soldOut looks for users who were told that all is gone while it cannot have been.
+// loosening is how long an edit that gives more may take to be seen on every
+// server.
+const loosening = 2 * time.Second
+
+// soldOut looks for users who were told that all is gone while it cannot have
+// been, not by a stock that had just been raised either.
 func (j *judge) soldOut(t *Template, rows []*row, edits []edit) {
 	if len(rows) == 0 && len(edits) == 0 {
 		return
@@ -224,7 +229,7 @@ func (j *judge) soldOut(t *Template, rows []*row, edits []edit) {
 			continue
 		}
 		gone := int64(sort.Search(len(begun), func(i int) bool { return begun[i] >= op.Answered })) // at most
-		possible := slices.ContainsFunc(overlapping(edits, j.requests[op.Request].from, op.Answered),
+		possible := slices.ContainsFunc(overlapping(edits, j.requests[op.Request].from-loosening, op.Answered),
 			func(e edit) bool { return gone >= e.stock })
 		if !possible {
 			j.broken("sold out is said only of what is", "template %d: to %s at %s, when at most %d were gone", t.ID, op.User, op.Answered, gone)

@@ -209,7 +209,7 @@ func wrongClaims() []wrong {
 			r.op("c").IssueNo, r.state.Coupons[2].IssueNo = 1, 1
 		}},
 		{"sold out too early", "sold out is said only of what is", func(r *run) { r.op("d").Sent, r.op("d").Answered = 3*ms, 7*ms }},
-		{"sold out where there is some left", "sold out is said only of what is", func(r *run) { r.op("d").Template = 2; r.op("d").Sent, r.op("d").Answered = 30*ms, 31*ms }},
+		{"sold out where there is some left", "sold out is said only of what is", func(r *run) { r.op("d").Template = 2; r.op("d").Sent, r.op("d").Answered = 2030*ms, 2031*ms }},
 		{"stock lost", "stock edits add up", func(r *run) { r.state.Templates[1].Stock = new(int64(2)) }},
 		{"issued while paused", "nothing is issued while paused", func(r *run) { r.op("e").Sent, r.op("e").Answered = 7*ms, 9*ms }},
 		{"a unit lost in the gate", "the gate agrees with the database", func(r *run) { r.state.Gate[1].Left = 0 }},

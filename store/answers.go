@@ -3,9 +3,12 @@ package store
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"gorm.io/gorm"
 
 	"scrip/models"
 )
@@ -32,19 +35,21 @@ func readAnswers(ctx context.Context, t tx, keys []*models.IdempotencyKey) (*ans
 	if len(ids) == 0 {
 		return a, nil
 	}
-	err := query(ctx, t, "SELECT id, hash, status, body FROM idempotency_keys WHERE id IN ("+marks(len(ids))+")", ids,
+	var found []*idempotencyRow
+	err := query(ctx, t, "SELECT "+answerColumns+" FROM idempotency_answers WHERE id IN ("+marks(len(ids))+")", ids,
 		func(scan func(...any) error) error {
-			var row idempotencyRow
-			if err := scan(&row.ID, &row.Hash, &row.Status, &row.Body); err != nil {
+			row, err := scanAnswer(scan)
+			if err != nil {
 				return err
 			}
-			a.known[[32]byte(row.ID)] = &row
+			a.known[[32]byte(row.ID)] = row
+			found = append(found, row)
 			return nil
 		})
 	if err != nil {
 		return nil, fmt.Errorf("read idempotency keys: %w", err)
 	}
-	return a, nil
+	return a, readGranted(ctx, t, found)
 }
 
 // before is the answer that is kept under the key, as an error; nil for none.
@@ -64,7 +69,22 @@ func (a *answers) keep(key *models.IdempotencyKey, at time.Time, result any, ref
 	if !keep {
 		return
 	}
-	row := &idempotencyRow{ID: key.ID[:], Hash: key.Hash[:], Status: answer.Status, Body: answer.Body, CreatedAt: millis(at)}
+	a.add(key, &idempotencyRow{ID: key.ID[:], Hash: key.Hash[:], Status: answer.Status, Body: answer.Body, CreatedAt: millis(at)})
+}
+
+// keepGranted notes the answer to a claim: a reference to the coupon, with what of
+// it may change. Else as keep.
+func (a *answers) keepGranted(key *models.IdempotencyKey, c *models.Coupon, at time.Time) {
+	if key == nil {
+		return
+	}
+	a.add(key, &idempotencyRow{
+		ID: key.ID[:], Hash: key.Hash[:], CouponID: &c.ID, ExpiresAt: new(millis(c.ExpiresAt)),
+		CreatedAt: millis(at), coupon: c,
+	})
+}
+
+func (a *answers) add(key *models.IdempotencyKey, row *idempotencyRow) {
 	a.known[key.ID] = row
 	a.fresh = append(a.fresh, row)
 }
@@ -72,12 +92,12 @@ func (a *answers) keep(key *models.IdempotencyKey, at time.Time, result any, ref
 // write stores the answers that were added, in the keys' order like everybody.
 func (a *answers) write(ctx context.Context, t tx) error {
 	slices.SortFunc(a.fresh, func(x, y *idempotencyRow) int { return bytes.Compare(x.ID, y.ID) })
-	const columns = 5
+	const columns = 7
 	args := make([]any, 0, columns*len(a.fresh))
 	for _, row := range a.fresh {
-		args = append(args, row.ID, row.Hash, row.Status, row.Body, row.CreatedAt)
+		args = append(args, row.ID, row.Hash, row.Status, row.Body, row.CouponID, row.ExpiresAt, row.CreatedAt)
 	}
-	return insert(ctx, t, "idempotency_keys (id, hash, status, body, created_at)", columns, args, "")
+	return insert(ctx, t, "idempotency_answers ("+answerColumns+", created_at)", columns, args, "")
 }
 
 // RememberAnswer keeps what came of an act for retries with the same key. It is
@@ -102,4 +122,105 @@ func (s *Store) RememberAnswer(ctx context.Context, op models.Op, result any, fa
 		return fmt.Errorf("%w: remember the answer: %w", models.ErrUnknown, err)
 	}
 	return failure
+}
+
+// idempotencyRow is an answer that is kept. That to a claim is a reference to the
+// coupon, with what of it may change.
+type idempotencyRow struct {
+	ID        []byte
+	Hash      []byte
+	Status    int // 0 with a coupon
+	Body      []byte
+	CouponID  *models.ID
+	ExpiresAt *int64
+	CreatedAt int64
+
+	coupon *models.Coupon `gorm:"-"` // as it was granted
+}
+
+func (*idempotencyRow) TableName() string { return "idempotency_answers" }
+
+// answerColumns are those that scanAnswer expects.
+const answerColumns = "id, hash, status, body, coupon_id, expires_at"
+
+func scanAnswer(scan scanner) (*idempotencyRow, error) {
+	var r idempotencyRow
+	err := scan(&r.ID, &r.Hash, &r.Status, &r.Body, &r.CouponID, &r.ExpiresAt)
+	return &r, err
+}
+
+// answer is what a request gets whose key is kept in this row.
+func (r *idempotencyRow) answer(key *models.IdempotencyKey) error {
+	if string(r.Hash) != string(key.Hash[:]) {
+		return models.ErrKeyReused()
+	}
+	if r.coupon == nil {
+		return &models.Replay{Status: r.Status, Body: r.Body}
+	}
+	again, _ := key.Render(*r.coupon, nil)
+	return &again
+}
+
+// readGranted finds the coupons to which rows refer, and makes them what they
+// were when they were granted.
+func readGranted(ctx context.Context, q querier, rows []*idempotencyRow) error {
+	byCoupon := map[models.ID]*idempotencyRow{}
+	var ids []any
+	for _, row := range rows {
+		if row.CouponID != nil {
+			byCoupon[*row.CouponID] = row
+			ids = append(ids, *row.CouponID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	err := query(ctx, q, "SELECT "+couponColumns+" FROM coupons WHERE id IN ("+marks(len(ids))+")", ids,
+		func(scan func(...any) error) error {
+			c, err := scanCoupon(scan)
+			if err != nil {
+				return err
+			}
+			row := byCoupon[c.ID]
+			c.Status, c.LockID, c.OrderID, c.UsedAt = models.CouponAvailable, nil, "", nil
+			c.ExpiresAt = instant(*row.ExpiresAt)
+			row.coupon = &c
+			return nil
+		})
+	if err != nil {
+		return fmt.Errorf("read granted coupons: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) findReplay(ctx context.Context, t tx, key *models.IdempotencyKey) error {
+	if key == nil {
+		return nil
+	}
+	var row idempotencyRow
+	err := t.orm.WithContext(ctx).Where("id = ?", key.ID[:]).Take(&row).Error
+	if errors.Is(err, gorm.ErrRecordNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look up idempotency key: %w", err)
+	}
+	if err := readGranted(ctx, t, []*idempotencyRow{&row}); err != nil {
+		return err
+	}
+	return row.answer(key)
+}
+
+func (s *Store) remember(ctx context.Context, t tx, op models.Op, result any, refusal error) error {
+	if op.Key == nil {
+		return nil
+	}
+	answer, keep := op.Key.Render(result, refusal)
+	if !keep {
+		return nil
+	}
+	return t.orm.WithContext(ctx).Create(&idempotencyRow{
+		ID: op.Key.ID[:], Hash: op.Key.Hash[:],
+		Status: answer.Status, Body: answer.Body, CreatedAt: millis(op.At),
+	}).Error
 }

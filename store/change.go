@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	"gorm.io/gorm"
-
 	"scrip/models"
 )
 
@@ -71,53 +69,6 @@ func (s *Store) AnsweredBefore(ctx context.Context, key *models.IdempotencyKey, 
 		return otherwise
 	}
 	return err
-}
-
-type idempotencyRow struct {
-	ID        []byte
-	Hash      []byte
-	Status    int
-	Body      []byte
-	CreatedAt int64
-}
-
-func (*idempotencyRow) TableName() string { return "idempotency_keys" }
-
-// answer is what a request gets whose key is kept in this row.
-func (r *idempotencyRow) answer(key *models.IdempotencyKey) error {
-	if string(r.Hash) != string(key.Hash[:]) {
-		return models.ErrKeyReused()
-	}
-	return &models.Replay{Status: r.Status, Body: r.Body}
-}
-
-func (s *Store) findReplay(ctx context.Context, t tx, key *models.IdempotencyKey) error {
-	if key == nil {
-		return nil
-	}
-	var row idempotencyRow
-	err := t.orm.WithContext(ctx).Where("id = ?", key.ID[:]).Take(&row).Error
-	if errors.Is(err, gorm.ErrRecordNotFound) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("look up idempotency key: %w", err)
-	}
-	return row.answer(key)
-}
-
-func (s *Store) remember(ctx context.Context, t tx, op models.Op, result any, refusal error) error {
-	if op.Key == nil {
-		return nil
-	}
-	answer, keep := op.Key.Render(result, refusal)
-	if !keep {
-		return nil
-	}
-	return t.orm.WithContext(ctx).Create(&idempotencyRow{
-		ID: op.Key.ID[:], Hash: op.Key.Hash[:],
-		Status: answer.Status, Body: answer.Body, CreatedAt: millis(op.At),
-	}).Error
 }
 
 type auditRow struct {

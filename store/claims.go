@@ -291,7 +291,7 @@ func (b *claimBatch) keep(c *models.Claim, v models.Verdict) {
 	switch {
 	case v.Stale || v.Void: // it is judged again
 	case v.Coupon != nil:
-		b.answers.keep(c.Key, c.At, *v.Coupon, nil)
+		b.answers.keepGranted(c.Key, v.Coupon, c.At)
 	default:
 		b.answers.keep(c.Key, c.At, nil, v.Refused)
 	}

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -116,6 +117,28 @@ func TestTheSameKeyGetsTheFirstAnswer(t *testing.T) {
 			t.Errorf("got %+v", again[0])
 		}
 		f.sound(t)
+	})
+}
+
+// TestAReplayTellsOfTheCouponAsItWasGranted: what is kept is a reference, and the
+// coupon has changed since.
+func TestAReplayTellsOfTheCouponAsItWasGranted(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, f fixture) {
+		tpl := f.template(t, nil, 1)
+		claim := keyed(f.claim(t, tpl, "ann"), "k", "r")
+		claim.Key.Render = func(result any, err error) (models.Replay, bool) {
+			text, fault := json.Marshal(result)
+			return models.Replay{Status: 201, Body: text}, errors.Join(err, fault) == nil
+		}
+		first, _ := claim.Key.Render(*f.commit(t, claim)[0].Coupon, nil)
+		err := f.Exec(t.Context(), `UPDATE coupons SET status = 'used', lock_id = 7, order_id = 'o', used_at = 8,
+			expires_at = expires_at + 1`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantReplay(t, f.commit(t, claim)[0].Replay, 201, string(first.Body))
+		wantReplay(t, f.AnsweredBefore(t.Context(), claim.Key, nil), 201, string(first.Body))
 	})
 }
 

@@ -9,7 +9,7 @@ import (
 // PurgeIdempotencyKeys drops at most limit records older than before, and
 // returns how many.
 func (s *Store) PurgeIdempotencyKeys(ctx context.Context, before time.Time, limit int) (int, error) {
-	return s.purge(ctx, "idempotency_keys", "id", before, limit, "1 = 1")
+	return s.purge(ctx, "idempotency_answers", "id", before, limit, "1 = 1")
 }
 
 // PurgeTombstones drops at most limit tombstones older than before, and returns

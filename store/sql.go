@@ -77,7 +77,10 @@ func chunk(args []any, columns int) int {
 	size := 0
 	for n := columns; ; n += columns {
 		for _, arg := range args[n-columns : n] {
-			if text, ok := arg.(string); ok {
+			switch text := arg.(type) {
+			case string:
+				size += len(text)
+			case []byte:
 				size += len(text)
 			}
 		}

@@ -32,6 +32,13 @@ func (s *Service) decide(ctx context.Context, batch []entry) ([]answer, error) {
 	answers := make([]answer, len(batch))
 	s.askGate(ctx, batch, answers)
 	s.boundDirect(batch, answers)
+	s.commit(ctx, batch, answers)
+	return answers, nil
+}
+
+// commit has the store decide those of a batch that are not answered yet, and
+// tells the gate.
+func (s *Service) commit(ctx context.Context, batch []entry, answers []answer) {
 	wishes := make([]models.Claim, 0, len(batch))
 	at := make([]int, 0, len(batch))
 	for i := range batch {
@@ -39,10 +46,11 @@ func (s *Service) decide(ctx context.Context, batch []entry) ([]answer, error) {
 			wishes, at = append(wishes, batch[i].Claim), append(at, i)
 		}
 	}
-	if len(wishes) == 0 {
-		return answers, nil
+	var verdicts []models.Verdict
+	var err error
+	if len(wishes) > 0 {
+		verdicts, err = s.store.CommitClaims(ctx, wishes)
 	}
-	verdicts, err := s.store.CommitClaims(ctx, wishes)
 	for i, place := range at {
 		if answers[place].err = err; err == nil {
 			answers[place].Verdict = verdicts[i]
@@ -51,7 +59,6 @@ func (s *Service) decide(ctx context.Context, batch []entry) ([]answer, error) {
 	if !errors.Is(err, models.ErrUnknown) { // else what is pending stays so, until it is settled
 		s.finisher.tell(outcomes(batch, answers)...)
 	}
-	return answers, nil
 }
 
 // askGate has the gate judge a batch. A no of the gate is no answer yet: it

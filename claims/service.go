@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/maypok86/otter/v2"
+
 	"scrip/groupcommit"
 	"scrip/models"
 )
@@ -32,6 +34,7 @@ type store interface {
 	Definition(ctx context.Context, id models.ID) (models.Template, error)
 	AnsweredBefore(ctx context.Context, key *models.IdempotencyKey, otherwise error) error
 	CommitClaims(ctx context.Context, batch []models.Claim) ([]models.Verdict, error)
+	Pack(ctx context.Context, actor models.Principal, id models.ID) (models.Pack, error)
 	StoredTags(ctx context.Context, userID string) (map[string][]string, error)
 	Holdings(ctx context.Context, template models.ID, userID string) ([]models.ID, error)
 	HoldingsOf(ctx context.Context, userID string, templates []models.ID) (map[models.ID][]models.ID, error)
@@ -61,6 +64,8 @@ type Service struct {
 	definitions *definitions
 	holders     *holders
 	batches     *groupcommit.Committer[entry, answer]
+	packs       *groupcommit.Committer[[]entry, packAnswer]
+	packCache   *otter.Cache[models.ID, models.Pack] // they never change
 	finisher    *finisher
 	rebuilds    rebuilds
 	closing     sync.Once
@@ -76,14 +81,22 @@ func New(cfg Config, st store, g gate, log *slog.Logger) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	packCache, err := otter.New(&otter.Options[models.ID, models.Pack]{MaximumSize: maxDefinitions})
+	if err != nil {
+		return nil, fmt.Errorf("cache of packs: %w", err)
+	}
 	s := &Service{
-		store: st, gate: g, log: log, cfg: cfg,
+		packCache: packCache,
+		store:     st, gate: g, log: log, cfg: cfg,
 		definitions: defs, holders: who, finisher: newFinisher(g, log),
 	}
 	s.batches = groupcommit.New(groupcommit.Config{
 		Lanes: cfg.Lanes, MaxBatch: cfg.MaxBatch, WaitingRoom: cfg.WaitingRoom,
 		Timeout: cfg.CommitTimeout, Grace: cfg.Grace,
 	}, s.decide)
+	s.packs = groupcommit.New(groupcommit.Config{
+		Lanes: 1, MaxBatch: maxPacks, WaitingRoom: cfg.WaitingRoom, Timeout: cfg.CommitTimeout, Grace: cfg.Grace,
+	}, s.decidePacks)
 	return s, nil
 }
 
@@ -91,6 +104,7 @@ func New(cfg Config, st store, g gate, log *slog.Logger) (*Service, error) {
 func (s *Service) Close() {
 	s.closing.Do(func() {
 		s.batches.Close()
+		s.packs.Close()
 		s.finisher.close()
 		s.holders.close()
 	})

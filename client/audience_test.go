@@ -13,7 +13,7 @@ func TestWhatIsSentOfAnAudience(t *testing.T) {
 	t.Parallel()
 	s := &script{steps: []step{answer(200, `{}`)}}
 	c := newClient(t, s)
-	ctx := t.Context()
+	ctx, key := t.Context(), client.WithIdempotencyKey("k")
 	for i, call := range []func() error{
 		func() error { _, err := c.PutUser(ctx, "a/b", client.NewUser{Tags: []string{"vip"}}); return err },
 		func() error { _, err := c.User(ctx, "a/b"); return err },
@@ -22,6 +22,16 @@ func TestWhatIsSentOfAnAudience(t *testing.T) {
 			return err
 		},
 		func() error { _, err := c.Job(ctx, "7"); return err },
+		func() error {
+			_, err := c.CreatePack(ctx, client.NewPack{Name: "p", Items: []client.PackItem{{TemplateID: "1", Quantity: 2}}}, key)
+			return err
+		},
+		func() error { _, err := c.Pack(ctx, "7"); return err },
+		func() error { _, err := c.Packs(ctx, client.PageOptions{Limit: 7}); return err },
+		func() error {
+			_, err := c.ClaimPack(ctx, client.PackClaim{PackID: "7", UserID: "ann"}, key)
+			return err
+		},
 	} {
 		if err := call(); err != nil {
 			t.Errorf("call %d: %v", i, err)
@@ -32,6 +42,10 @@ func TestWhatIsSentOfAnAudience(t *testing.T) {
 		`GET /v1/users/a%2Fb  `,
 		"POST /v1/users/import  user_id\nann\n",
 		`GET /v1/jobs/7  `,
+		`POST /v1/packs k {"name":"p","items":[{"template_id":"1","quantity":2}]}`,
+		`GET /v1/packs/7  `,
+		`GET /v1/packs?limit=7  `,
+		`POST /v1/claims k {"pack_id":"7","user_id":"ann"}`,
 	}
 	if diff := cmp.Diff(want, s.sent()); diff != "" {
 		t.Error(diff)

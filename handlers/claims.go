@@ -12,6 +12,8 @@ import (
 
 type claimService interface {
 	Claim(ctx context.Context, op models.Op, templateID models.ID, userID string, tags []string) (models.Coupon, error)
+	// ClaimPack gives all coupons of a pack, or none.
+	ClaimPack(ctx context.Context, op models.Op, packID models.ID, userID string, tags []string) ([]models.Coupon, error)
 	// Claimable lists what the user could claim now; for a merchant that asks,
 	// of its own templates alone.
 	Claimable(
@@ -22,6 +24,7 @@ type claimService interface {
 
 type claimBody struct {
 	TemplateID models.ID `json:"template_id"`
+	PackID     models.ID `json:"pack_id"`
 	UserID     string    `json:"user_id"`
 	UserTags   []string  `json:"user_tags"`
 }
@@ -33,13 +36,22 @@ func (a *api) claim(c *gin.Context) error {
 		return err
 	}
 	f := models.NewFaults()
-	f.Require(body.TemplateID != 0, "template_id")
+	f.Require(body.TemplateID != 0 || body.PackID != 0, "template_id")
+	if body.TemplateID != 0 && body.PackID != 0 {
+		f.Add("pack_id", models.CodeInvalid, "excludes template_id")
+	}
 	userID, tags, err := onBehalf(f, middleware.Principal(c), body.UserID, body.UserTags)
 	if err != nil {
 		return err
 	}
 	if err := f.Err(); err != nil {
 		return err
+	}
+	if body.PackID != 0 {
+		return change(a, c, raw, http.StatusCreated, viewPackCoupons,
+			func(ctx context.Context, op models.Op) ([]models.Coupon, error) {
+				return a.Claims.ClaimPack(ctx, op, body.PackID, userID, tags)
+			})
 	}
 	return change(a, c, raw, http.StatusCreated, viewCoupon, func(ctx context.Context, op models.Op) (models.Coupon, error) {
 		return a.Claims.Claim(ctx, op, body.TemplateID, userID, tags)

@@ -25,6 +25,7 @@ type stores interface {
 	jobStore
 	userStore
 	webhookStore
+	packStore
 	answerStore
 }
 
@@ -155,6 +156,10 @@ func (a *api) merchantSide(v1 *gin.RouterGroup) {
 	v1.GET("/budgets/:id", owner, do(a.getBudget))
 	v1.PATCH("/budgets/:id", owner, do(a.patchBudget))
 	v1.GET("/budgets/:id/usages", owner, do(a.budgetUsages))
+
+	v1.POST("/packs", owner, do(a.createPack))
+	v1.GET("/packs", owner, do(a.listPacks))
+	v1.GET("/packs/:id", owner, do(a.getPack))
 
 	v1.PUT("/users/:user_id", owner, do(a.putUser))
 	v1.GET("/users/:user_id", owner, do(a.getUser))

@@ -33,7 +33,7 @@ func TestClaimForWhom(t *testing.T) {
 		"a bad tag":              {service(), `{"template_id":"21","user_id":"u2","user_tags":["a",""]}`, 422, "", nil, []string{"user_tags[1]"}},
 		"a number for the id":    {user(), `{"template_id":21}`, 422, "", nil, []string{"template_id"}},
 		"a code":                 {user(), `{"code":"ABC"}`, 422, "", nil, []string{"code"}},
-		"a pack":                 {user(), `{"pack_id":"1"}`, 422, "", nil, []string{"pack_id"}},
+		"a pack as well":         {user(), `{"pack_id":"1","template_id":"21"}`, 422, "", nil, []string{"pack_id"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

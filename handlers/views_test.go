@@ -63,8 +63,12 @@ func TestGolden(t *testing.T) {
 	failed := f.job
 	failed.State, failed.Error, failed.FinishedAt = models.JobFailed, "task 3 was given up: busy", &until
 	for name, view := range map[string]any{
-		"user":       viewUser(f.user),
-		"user_plain": viewUser(models.User{UserID: "u1", CreatedAt: from, UpdatedAt: from}),
+		"pack": viewPack(models.Pack{
+			ID: 95, MerchantID: "m1", Name: "welcome", Items: []models.PackItem{{TemplateID: 21, Quantity: 2}}, CreatedAt: from,
+		}),
+		"pack_coupons": viewPackCoupons([]models.Coupon{f.coupon}),
+		"user":         viewUser(f.user),
+		"user_plain":   viewUser(models.User{UserID: "u1", CreatedAt: from, UpdatedAt: from}),
 		"line_report": viewLineReport(models.LineReport{Imported: 5, Failed: 1, Errors: []models.LineError{
 			{Line: 7, FieldError: models.FieldError{Field: "email", Code: models.CodeInvalid, Detail: "must be an address"}},
 		}}),

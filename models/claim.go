@@ -21,6 +21,10 @@ type Claim struct {
 	// New is set when the gate let the claim in: it knew no other of this user.
 	New bool
 
+	// Pack is set of a claim that stands or falls with those beside it which have
+	// the same one.
+	Pack *PackClaim
+
 	// Refused is set when the answer is no already, and only the idempotency
 	// key has to be looked up or written.
 	Refused *Error
@@ -58,7 +62,12 @@ func (t *Template) Admit(now time.Time, userID string, tags []string) *Error {
 
 // Limit refuses a further claim of a user who has all that one may have.
 func (t *Template) Limit(have []ID) *Error {
-	if int64(len(have)) < t.PerUserLimit {
+	return t.LimitWith(have, 1)
+}
+
+// LimitWith refuses so many further coupons to a user who may not have as many.
+func (t *Template) LimitWith(have []ID, quantity int64) *Error {
+	if int64(len(have))+quantity <= t.PerUserLimit {
 		return nil
 	}
 	refusal := Refuse(CodeLimitReached, "this user has all %d that one may have", t.PerUserLimit)

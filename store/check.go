@@ -25,7 +25,7 @@ const mostRows = 100
 
 func invariants() []invariant {
 	return slices.Concat(claimInvariants(), expiryInvariants(), budgetInvariants(), lockInvariants(), jobInvariants(),
-		messageInvariants())
+		messageInvariants(), packInvariants())
 }
 
 func claimInvariants() []invariant {

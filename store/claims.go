@@ -243,8 +243,17 @@ func (b *claimBatch) exhausted(c *models.Claim) bool {
 
 // decide gives every claim its verdict, in the order of arrival. It is pure.
 func (b *claimBatch) decide() {
-	for i := range b.claims {
+	for i := 0; i < len(b.claims); i++ {
 		c := &b.claims[i]
+		if c.Pack != nil {
+			end := i + 1
+			for end < len(b.claims) && b.claims[end].Pack == c.Pack {
+				end++
+			}
+			b.decidePack(b.claims[i:end], b.verdicts[i:end])
+			i = end - 1
+			continue
+		}
 		if before := b.answers.before(c.Key); before != nil {
 			b.verdicts[i].Replay = before
 			continue
@@ -305,6 +314,9 @@ func (b *claimBatch) write(ctx context.Context, t tx) error {
 		return err
 	}
 	if err := b.insertReminders(ctx, t); err != nil {
+		return err
+	}
+	if err := b.insertPacks(ctx, t); err != nil {
 		return err
 	}
 	return b.raiseClaimed(ctx, t)

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // leases gives each name to one owner at a time.
 type leases struct {
 	mu       sync.Mutex
-	held     map[string]string
+	held     map[string]models.Lease
 	released []string
 	broken   bool
 }
@@ -34,14 +34,14 @@ func (l *leases) AcquireLease(_ context.Context, name, owner string, ttl time.Du
 	if l.broken {
 		return models.Lease{}, false, errors.New("the database is away")
 	}
-	if holder, taken := l.held[name]; taken && holder != owner {
+	if holder, taken := l.held[name]; taken && holder.Owner != owner && time.Now().Before(holder.Until) {
 		return models.Lease{}, false, nil
 	}
 	if l.held == nil {
-		l.held = map[string]string{}
+		l.held = map[string]models.Lease{}
 	}
-	l.held[name] = owner
-	return models.Lease{Name: name, Owner: owner, Until: time.Now().Add(ttl)}, true, nil
+	l.held[name] = models.Lease{Name: name, Owner: owner, Until: time.Now().Add(ttl)}
+	return l.held[name], true, nil
 }
 
 func (l *leases) ReleaseLease(_ context.Context, lease models.Lease) error {
@@ -102,6 +102,30 @@ func TestAloneMeansOneInstance(t *testing.T) {
 		if !slices.Equal(l.released, []string{"job:count", "job:count"}) {
 			t.Errorf("released %v", l.released)
 		}
+	})
+}
+
+func TestALongRunKeepsItsLease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var l leases
+		var second counter
+		busy := jobs.Job{Name: "count", Every: time.Second, Alone: true, Step: func(ctx context.Context) (int, bool, error) {
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+			}
+			return 1, true, nil
+		}}
+		a := jobs.Start(&l, "a", quiet(), busy)
+		time.Sleep(5 * time.Second) //nolint:forbidigo // in a bubble it only moves the clock
+		b := jobs.Start(&l, "b", quiet(), second.job(true))
+		time.Sleep(time.Minute) //nolint:forbidigo // the same
+		if n := second.steps.Load(); n != 0 {
+			t.Errorf("the other took %d steps in the middle of a run", n)
+		}
+		a.Stop()
+		b.Stop()
 	})
 }
 

@@ -75,21 +75,17 @@ func (r *Runner) loop(ctx context.Context, job Job) {
 }
 
 // tick does the job if it is ours to do, and returns the lease by which it is.
-func (r *Runner) tick(ctx context.Context, job Job) models.Lease {
-	var lease models.Lease
-	if job.Alone {
-		var ok bool
-		var err error
-		lease, ok, err = r.leases.AcquireLease(ctx, "job:"+job.Name, r.owner, max(leaseTTL, 3*job.Every))
-		if err != nil {
-			r.report(ctx, job, 0, err)
-		}
-		if err != nil || !ok {
-			return models.Lease{}
-		}
-	}
-	total := 0
+// A run that takes long keeps its lease on the way, or ends where it has lost it.
+func (r *Runner) tick(ctx context.Context, job Job) (lease models.Lease) {
+	total, renewed := 0, time.Time{}
 	for more := true; more && ctx.Err() == nil; {
+		if job.Alone && time.Since(renewed) > leaseTTL/3 {
+			var ours bool
+			if lease, ours = r.acquire(ctx, job); !ours {
+				break
+			}
+			renewed = time.Now()
+		}
 		var n int
 		var err error
 		n, more, err = job.Step(ctx)
@@ -101,6 +97,17 @@ func (r *Runner) tick(ctx context.Context, job Job) models.Lease {
 	}
 	r.report(ctx, job, total, nil)
 	return lease
+}
+
+func (r *Runner) acquire(ctx context.Context, job Job) (models.Lease, bool) {
+	lease, ours, err := r.leases.AcquireLease(ctx, "job:"+job.Name, r.owner, max(leaseTTL, 3*job.Every))
+	if err != nil {
+		r.report(ctx, job, 0, err)
+	}
+	if err != nil || !ours {
+		return models.Lease{}, false
+	}
+	return lease, true
 }
 
 func (r *Runner) report(ctx context.Context, job Job, changed int, err error) {

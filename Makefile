@@ -36,6 +36,7 @@ bench: engines ## weigh Scrip against a floor and other ways, in one run
 
 benchmarks: engines ## run the benchmarks of the packages, and no tests
 	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -run '^$$' -bench . -benchmem ./...
+	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -run CouponsExpire -count 1 -timeout 20m -v ./e2e -expiring 100000 -expire-over 1m
 
 # A campaign: how many seeds, the first of them, and which rows of the table (a
 # pattern of go test's). REPLAY judges once more what a failed run has kept.

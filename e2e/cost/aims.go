@@ -21,6 +21,7 @@ func aims() []aim {
 		{what: "MariaDB's part of it", scenario: "hot", value: "Scrip/maria", limit: 30, unit: " µs", digits: 1},
 		{what: "how much dearer a claim is in the common way", scenario: "hot", value: "common way/scrips", limit: 15, least: true, unit: " ×", digits: 1},
 		{what: "how much dearer in the reference way", scenario: "hot", value: "reference way/scrips", limit: 4, least: true, unit: " ×", digits: 1},
+		{what: "a claim whose coupon reminds of its end twice, of one that does not", scenario: "reminders", value: "Scrip, two reminders/scrips", limit: 1.2, digits: 2},
 		{what: "claims a second, of the floor's requests", scenario: "hot", value: "Scrip/rate of floor", limit: 0.5, least: true, digits: 2},
 		{what: "sold-out storm, of the floor's requests", scenario: "storms", value: "sold out/Scrip/rate of floor", limit: 0.8, least: true, digits: 2},
 		{what: "doubles storm, of the floor's requests", scenario: "storms", value: "doubles/Scrip/rate of floor", limit: 0.8, least: true, digits: 2},

@@ -11,6 +11,7 @@ func scenarios() []scenario {
 	return []scenario{
 		{"hot", "claims on one hot template", (*bench).hot},
 		{"thousand", "claims over 1,000 templates", (*bench).thousand},
+		{"reminders", "claims whose coupons remind of their end", (*bench).reminders},
 		{"storms", "claims that are refused: sold out, and doubles", (*bench).storms},
 		{"latency", "how long a claim takes at which rate", (*bench).latency},
 		{"wallets", "reading wallets, and qualifying 50 coupons for a cart", (*bench).wallets},

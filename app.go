@@ -223,6 +223,7 @@ func (a *app) startJobs(context.Context) error {
 	reconcile := &jobs.Reconcile{Gate: a.gate, Store: st, Rebuild: a.claims, Now: st.Now}
 	expire := &jobs.Expire{Store: st, Now: st.Now, Grace: a.cfg.Checkout.Timeout + commitGrace/2}
 	coupons := &jobs.ExpireCoupons{Store: st, Now: st.Now}
+	remind := jobs.Remind{Store: st, Now: st.Now}
 	keys := jobs.Purge{Drop: st.PurgeIdempotencyKeys, Now: st.Now, Keep: j.KeepIdempotencyKeys}
 	worker := &jobs.Worker{Store: st, Owner: uuid.NewString(), Kinds: a.kinds()}
 	tombstones := jobs.Purge{Drop: st.PurgeTombstones, Now: st.Now, Keep: keepTombstones}
@@ -235,6 +236,7 @@ func (a *app) startJobs(context.Context) error {
 		// until its lease has run out.
 		{Name: "expire-locks", Every: min(j.Interval, time.Second), Step: expire.Step},
 		{Name: "expire-coupons", Every: j.Interval, Alone: true, Step: coupons.Step},
+		{Name: "remind", Every: j.Interval, Alone: true, Step: remind.Step},
 		{Name: "purge-keys", Every: time.Minute, Alone: true, Step: keys.Step},
 		{Name: "purge-tombstones", Every: time.Hour, Alone: true, Step: tombstones.Step},
 	}

@@ -52,3 +52,26 @@ func RemindersAfter(before []int, zone *time.Location, expires, after time.Time)
 // ReminderDay is the first instant of the local day of a reminder. Of all that
 // fall on one day a user gets one for each template.
 func ReminderDay(due time.Time, zone *time.Location) time.Time { return FirstInstant(due, zone, 0) }
+
+// LastDay is the last local date on which a coupon can be used that expires at
+// the given time.
+func LastDay(expires time.Time, zone *time.Location) string {
+	return expires.Add(-time.Millisecond).In(zone).Format(time.DateOnly)
+}
+
+// What the text of a reminder says, as placeholders have it.
+const (
+	FactTemplateName = "template.name"
+	FactLastDay      = "coupon.last_day"
+)
+
+// ReminderNotice is what users are told of coupons that are about to expire.
+func ReminderNotice() Notice {
+	return Notice{
+		Channels: []Channel{ChannelInbox, ChannelMail},
+		Text:     Text{"Your coupon is about to expire", "“{template.name}” can be used until {coupon.last_day}."},
+		Locales: map[string]Text{
+			"zh": {"优惠券即将过期", "“{template.name}”可使用至 {coupon.last_day}。"},
+		},
+	}
+}

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -176,6 +177,128 @@ func TestARevokedCouponHasNoReminders(t *testing.T) {
 		must(s.RevokeCoupon(t.Context(), s.op(platform()), ids[0]))(t)
 		s.wantReminders(t, ids[0])
 		s.wantReminders(t, ids[1], march(7, 0), march(9, 0))
+		s.sound(t)
+	})
+}
+
+// remindAll sends what is due, so many rows a step, and returns how many messages that made.
+func (s shop) remindAll(t *testing.T, limit int) (sent int) {
+	t.Helper()
+	for more := true; more; {
+		var n int
+		var err error
+		n, more, err = s.SendReminders(t.Context(), s.Now(), limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sent += n
+	}
+	return sent
+}
+
+// wantMessages compares how many messages users have.
+func (s shop) wantMessages(t *testing.T, want map[string]int) {
+	t.Helper()
+	got := map[string]int{}
+	for user := range want {
+		got[user] = len(must(s.Texts(t.Context(), "SELECT id FROM messages WHERE user_id = ?", user))(t))
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestManyCouponsMakeOneMessageADay(t *testing.T) {
+	t.Parallel()
+	onBothReminded(t, func(t *testing.T, s shop, clock *handClock) {
+		s.coupons(t, "ann", "ann", "ann", "bob")
+		clock.set(march(7, 0).Add(-time.Millisecond))
+		if n := s.remindAll(t, 10); n != 0 {
+			t.Errorf("%d too early", n)
+		}
+		clock.set(march(7, 0))
+		if n := s.remindAll(t, 2); n != 2 {
+			t.Errorf("%d messages, want 2", n)
+		}
+		// One that is claimed on the same day is due at once, and they know.
+		clock.set(march(7, 5))
+		s.coupons(t, "ann", "cid")
+		s.remindAll(t, 10)
+		s.wantMessages(t, map[string]int{"ann": 1, "bob": 1, "cid": 1, "dan": 0})
+		clock.set(march(9, 0))
+		s.remindAll(t, 3)
+		s.wantMessages(t, map[string]int{"ann": 2, "bob": 2, "cid": 2, "dan": 0})
+		if left := must(s.Texts(t.Context(), "SELECT coupon_id FROM reminders"))(t); len(left) > 0 {
+			t.Errorf("left: %v", left)
+		}
+		s.sound(t)
+	})
+}
+
+func TestOnlyWhoCanUseACouponIsReminded(t *testing.T) {
+	t.Parallel()
+	onBothReminded(t, func(t *testing.T, s shop, clock *handClock) {
+		ids := s.coupons(t, "used", "locked", "revoked", "both", "both", "freed")
+		s.confirmed(t, s.try(t, "1", "used", 100, ids[0]))
+		s.locked(t, s.try(t, "2", "locked", 100, ids[1]))
+		must(s.RevokeCoupon(t.Context(), s.op(platform()), ids[2]))(t)
+		s.confirmed(t, s.try(t, "3", "both", 100, ids[3]))
+		s.locked(t, s.try(t, "4", "freed", 100, ids[5]))
+		clock.set(march(7, 1))
+		s.remindAll(t, 10)
+		s.wantMessages(t, map[string]int{"used": 0, "locked": 0, "revoked": 0, "both": 1, "freed": 0})
+		s.commitEnds(t, s.end(t, "4", models.LockExpired, s.Now()))
+		s.remindAll(t, 10)
+		s.wantMessages(t, map[string]int{"freed": 1, "both": 1})
+
+		// Whose coupon has expired meanwhile is not told to use it.
+		clock.set(march(10, 15))
+		s.remindAll(t, 10)
+		s.wantMessages(t, map[string]int{"freed": 1, "both": 1})
+		s.sound(t)
+	})
+}
+
+func TestWhatIsLateIsToldOnce(t *testing.T) {
+	t.Parallel()
+	onBothReminded(t, func(t *testing.T, s shop, clock *handClock) {
+		s.coupons(t, "ann", "bob")
+		clock.set(march(9, 12)) // nobody was there on the 7th
+		s.remindAll(t, 10)
+		s.wantMessages(t, map[string]int{"ann": 1, "bob": 1})
+		s.sound(t)
+	})
+}
+
+// Two servers send, an order takes the coupon and gives it up: whatever comes
+// first, there is one message in the end.
+func TestAReminderAndALockRace_Race(t *testing.T) {
+	t.Parallel()
+	onBothReminded(t, func(t *testing.T, s shop, clock *handClock) {
+		names := users(rounds / 4)
+		ids := s.coupons(t, names...)
+		clock.set(march(7, 0))
+		other := s.another(t)
+		want := map[string]int{}
+		for i, user := range names {
+			// On another day the coupon's reminder is to come still, when it is locked.
+			try := s.try(t, user, user, 100, ids[i])
+			try.At = march(6, 23)
+			var group sync.WaitGroup
+			for _, on := range []*store.Store{s.Store, other} {
+				group.Go(func() {
+					if _, _, err := on.SendReminders(t.Context(), s.Now(), 1); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			group.Go(func() { s.locked(t, try) })
+			group.Wait()
+			s.commitEnds(t, s.end(t, user, models.LockCancelled, march(6, 23)))
+			want[user] = 1
+		}
+		s.remindAll(t, 10)
+		s.wantMessages(t, want)
 		s.sound(t)
 	})
 }

@@ -7,27 +7,39 @@ import (
 	"runtime/metrics"
 )
 
-// spareHeap is how many bytes of garbage may gather before it is collected.
-const spareHeap = 64 << 20
+const (
+	// spareHeap is how many bytes of garbage may gather before it is collected.
+	spareHeap = 64 << 20
 
-// easeGC lets at least spareHeap bytes gather between two collections. Scrip
-// keeps a few MiB and allocates for each request: by the runtime's own rule, which
-// waits for the heap to double, a busy server would collect dozens of times a
-// second. With thousands of connections it keeps more, and then the rule applies
-// as ever: a fixed GOGC would multiply that too. GOGC and GOMEMLIMIT, if set, decide.
+	// modest is up to how many bytes, all told, the process may grow before
+	// collections come more often than that.
+	modest = 176 << 20
+)
+
+// easeGC lets at least spareHeap bytes gather between two collections, as long as
+// the process is modest. Scrip keeps a few MiB and allocates for each request: by
+// the runtime's own rule, which waits for the heap to double, a busy server would
+// collect dozens of times a second. Thousands of connections keep more, most of it
+// in stacks, and doubling that would be what takes the memory. GOGC and
+// GOMEMLIMIT, if set, decide.
 func easeGC() {
 	if os.Getenv("GOGC") != "" || os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
-	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
-	before := uint64(0)
+	kept := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/gc/scan/stack:bytes"}}
+	percent, limit := uint64(0), uint64(0)
 	afterEachGC(func() {
-		metrics.Read(live)
-		percent := gcPercent(live[0].Value.Uint64())
-		if percent != before { // to set it stops the world
+		metrics.Read(kept)
+		live, stacks := kept[0].Value.Uint64(), kept[1].Value.Uint64()
+		was, had := percent, limit
+		percent, limit = gcPercent(live), memoryLimit(live+stacks)
+		// To set either stops the world.
+		if percent != was {
 			debug.SetGCPercent(int(percent)) //nolint:gosec // at most 100 * spareHeap
 		}
-		before = percent
+		if limit != had {
+			debug.SetMemoryLimit(int64(limit)) //nolint:gosec // less than twice what the process has
+		}
 	})
 }
 
@@ -35,6 +47,13 @@ func easeGC() {
 // it seldom changes.
 func gcPercent(live uint64) uint64 {
 	return 100 * max(1, spareHeap/max(live, 1<<20))
+}
+
+// memoryLimit leaves at least a quarter more than is kept, so that a server that
+// needs much is not busy with collecting; in steps, so that it seldom changes.
+func memoryLimit(kept uint64) uint64 {
+	const step = 16 << 20
+	return max(modest, (kept*5/4+step-1)/step*step)
 }
 
 // afterEachGC calls fn once, and again after each collection.

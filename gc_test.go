@@ -17,6 +17,15 @@ func TestGarbageGathersToTheSpareHeap(t *testing.T) {
 	}
 }
 
+func TestTheLimitLeavesRoomToWork(t *testing.T) {
+	t.Parallel()
+	for kept, want := range map[uint64]uint64{0: 176, 140: 176, 144: 192, 1000: 1264} {
+		if got := memoryLimit(kept<<20) >> 20; got != want {
+			t.Errorf("with %d MiB kept the limit is %d MiB, want %d", kept, got, want)
+		}
+	}
+}
+
 func TestAfterEachGC(t *testing.T) {
 	t.Parallel()
 	called := make(chan struct{}, 100)

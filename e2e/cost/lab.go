@@ -286,3 +286,9 @@ func (b *bench) written(w *way) map[string]float64 {
 	b.must(rows.Err())
 	return counters
 }
+
+// lastWords are what the way's server printed last.
+func (w *way) lastWords() string {
+	lines := strings.Split(strings.TrimSpace(w.server.Output()), "\n")
+	return strings.Join(lines[max(0, len(lines)-5):], "\n")
+}

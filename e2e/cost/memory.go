@@ -42,7 +42,7 @@ func (b *bench) memory() {
 		l := &load{way: w, next: new(atomic.Int64), do: pressed(w.open(1, crowdStock)[0])}
 		l.run(b.ctx, crowd, stormFor)
 		if l.failed > l.done/1000 {
-			b.Errorf("storm: %d of %d answered otherwise, such as: %w", l.failed, l.done+l.failed, l.example)
+			b.Errorf("storm: %d of %d answered otherwise, such as: %w\n%s", l.failed, l.done+l.failed, l.example, w.lastWords())
 		}
 		fmt.Fprintf(&b.text, "The storm: %d connections press for %.0f s for %s coupons, %s requests a second, p99 %.0f ms.\n\n",
 			crowd, stormFor.Seconds(), figure(crowdStock, 0), figure(float64(l.done)/l.elapsed.Seconds(), 0), l.percentile(99)/1000)
@@ -119,7 +119,7 @@ func (b *bench) soak() {
 	l := &load{way: s.way, do: s.do, next: &s.next, rate: rate}
 	seen := b.sample(b.soakFor/120, s.way, func() { l.run(b.ctx, b.conns, b.soakFor) })
 	if l.failed > l.done/100 {
-		b.Fatalf("soak: %d of %d answered otherwise, such as: %w", l.failed, l.done, l.example)
+		b.Fatalf("soak: %d of %d answered otherwise, such as: %w\n%s", l.failed, l.done, l.example, s.way.lastWords())
 	}
 	fifth := len(seen) / 5
 	middle, end := median(slices.Clone(seen[2*fifth:3*fifth])), median(slices.Clone(seen[4*fifth:]))

@@ -65,7 +65,7 @@ func (b *bench) turn(s *subject, length time.Duration) {
 
 	s.done += l.done
 	if l.done == 0 || l.failed > l.done/100 {
-		b.Fatalf("%s: %d answered as they should be, %d otherwise, such as: %w", s.name, l.done, l.failed, l.example)
+		b.Fatalf("%s: %d answered as they should be, %d otherwise, such as: %w\n%s", s.name, l.done, l.failed, l.example, s.way.lastWords())
 	}
 	r := round{
 		rate: float64(l.done) / l.elapsed.Seconds(), cost: map[string]float64{},

@@ -139,7 +139,7 @@ func run(m *testing.M) int {
 	}
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); os.Getenv("SCRIP_FAULTS_SEEDS") == "" && f != nil {
-		_ = f.Value.Set("6") // rows mostly wait; only their load computes
+		_ = f.Value.Set("8") // rows mostly wait; only their load computes
 	}
 	code := enginetest.Main(m).Run()
 	if len(all.results) > 0 {
@@ -184,10 +184,13 @@ func (r *row) run(t *testing.T, p *plan) {
 		r.strike(w, h)
 	}
 	healed := time.Now()
-	pause(t.Context(), p.Rest)
+	rested := l.rest(r.ops)
 	l.end()
-	_, unquiet := l.quiet(t.Context())
-	got := &result{Row: r.name, Seed: p.Seed, Fired: w.fired.Load(), Settled: time.Since(healed) - p.Rest}
+	var unquiet error
+	if r.breaks == "" { // what is lost can never be quiet again
+		unquiet = l.quiet(t.Context())
+	}
+	got := &result{Row: r.name, Seed: p.Seed, Fired: w.fired.Load(), Settled: time.Since(healed) - rested}
 	if unquiet != nil {
 		got.other("not quiet: %v", unquiet)
 	}

@@ -25,9 +25,8 @@ const (
 )
 
 // quiet waits until nobody is in doubt any more, nothing is pending, and the
-// gate agrees with the database, and returns how long that took. Doubts end by
-// the same request again.
-func (l *load) quiet(ctx context.Context) (settled time.Duration, err error) {
+// gate agrees with the database. Doubts end by the same request again.
+func (l *load) quiet(ctx context.Context) error {
 	begun := time.Now()
 	rng := random(l.plan.Row, l.plan.Seed, "quiet")
 	for {
@@ -40,7 +39,7 @@ func (l *load) quiet(ctx context.Context) (settled time.Duration, err error) {
 			problem = cmp.Or(l.freed(ctx), l.agrees(ctx))
 		}
 		if problem == nil || time.Since(begun) > patience || !pause(ctx, 50*time.Millisecond) {
-			return time.Since(begun), problem
+			return problem
 		}
 	}
 }
@@ -71,7 +70,11 @@ func (l *load) agrees(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for i, c := range copies {
+	for _, c := range copies {
+		i := slices.IndexFunc(templates, func(t history.Template) bool { return t.ID == c.Template })
+		if i < 0 {
+			return fmt.Errorf("template %d is lost", c.Template)
+		}
 		t := templates[i]
 		switch {
 		case !c.Open:

@@ -49,6 +49,17 @@ func (w *world) startLoad() *load {
 	return l
 }
 
+// rest lets the load go on for as long as the plan says, and on a slow machine
+// until there were enough requests, and returns how long that was.
+func (l *load) rest(enough int) time.Duration {
+	begun := time.Now()
+	pause(l.Context(), l.plan.Rest)
+	for l.log.count() < enough && time.Since(begun) < patience {
+		pause(l.Context(), 50*time.Millisecond)
+	}
+	return time.Since(begun)
+}
+
 // end lets every user finish what it is at.
 func (l *load) end() {
 	l.halt(nil)

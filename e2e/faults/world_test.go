@@ -87,6 +87,12 @@ func (l *log) add(op history.Op) {
 	l.ops = append(l.ops, op)
 }
 
+func (l *log) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.ops)
+}
+
 func (l *log) all() []history.Op {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -14,9 +14,10 @@ import (
 // most. An old one does no harm: the store compares its version under the lock
 // and sends the claim back.
 type definitions struct {
-	store store
-	cache *otter.Cache[models.ID, *models.Template]
-	sold  *otter.Cache[models.ID, int64] // by which version the store found a template sold out
+	store  store
+	loader otter.LoaderFunc[models.ID, *models.Template]
+	cache  *otter.Cache[models.ID, *models.Template]
+	sold   *otter.Cache[models.ID, int64] // by which version the store found a template sold out
 }
 
 // Sizes of the caches, in templates.
@@ -29,6 +30,9 @@ func newDefinitions(st store, ttl time.Duration) (*definitions, error) {
 	cache, err := otter.New(&otter.Options[models.ID, *models.Template]{
 		MaximumSize:      maxDefinitions,
 		ExpiryCalculator: otter.ExpiryWriting[models.ID, *models.Template](ttl),
+		// One that is in use is read anew behind the backs of its claims.
+		RefreshCalculator: otter.RefreshWriting[models.ID, *models.Template](ttl / 2),
+		Logger:            &otter.NoopLogger{}, // a refresh that fails is a load later on, whose caller is told
 	})
 	if err != nil {
 		return nil, fmt.Errorf("template cache: %w", err)
@@ -37,16 +41,15 @@ func newDefinitions(st store, ttl time.Duration) (*definitions, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sold-out cache: %w", err)
 	}
-	return &definitions{store: st, cache: cache, sold: sold}, nil
+	d := &definitions{store: st, cache: cache, sold: sold}
+	d.loader = d.load
+	return d, nil
 }
 
 // get returns a template that must not be changed. However many ask at once,
 // the store is asked once.
 func (d *definitions) get(ctx context.Context, id models.ID) (*models.Template, error) {
-	if def, ok := d.cache.GetIfPresent(id); ok {
-		return def, nil
-	}
-	return d.cache.Get(ctx, id, otter.LoaderFunc[models.ID, *models.Template](d.load))
+	return d.cache.Get(ctx, id, d.loader)
 }
 
 func (d *definitions) load(ctx context.Context, id models.ID) (*models.Template, error) {

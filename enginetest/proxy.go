@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 )
 
 // Fate is what a Proxy does with a piece of what the server says.
@@ -25,6 +26,7 @@ type Judge func(request, reply []byte) Fate
 // safe for concurrent use.
 type Proxy struct {
 	listener net.Listener
+	sent     atomic.Int64
 	all      sync.WaitGroup
 
 	mu     sync.Mutex
@@ -56,6 +58,9 @@ func NewProxy(tb TB, target string) *Proxy {
 
 // Addr is where the proxy listens.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
+
+// Sent counts the pieces that have come from clients.
+func (p *Proxy) Sent() int64 { return p.sent.Load() }
 
 // Judge has every reply judged from now on; nil passes all.
 func (p *Proxy) Judge(judge Judge) {
@@ -129,7 +134,9 @@ func (p *Proxy) join(ctx context.Context, client net.Conn) {
 	defer p.leave(client, server)
 	last := &request{}
 	var both sync.WaitGroup
-	both.Go(func() { pass(server, client, last.note) })
+	both.Go(func() {
+		pass(server, client, func(piece []byte) Fate { p.sent.Add(1); last.note(piece); return Pass })
+	})
 	both.Go(func() { pass(client, server, func(reply []byte) Fate { return p.fate(last.get(), reply) }) })
 	both.Wait()
 }
@@ -169,11 +176,10 @@ type request struct {
 	n    int
 }
 
-func (r *request) note(piece []byte) Fate {
+func (r *request) note(piece []byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.n = copy(r.text[:], piece)
-	return Pass
 }
 
 func (r *request) get() []byte {

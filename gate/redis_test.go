@@ -156,19 +156,21 @@ func TestPromotedReplicaIsCold(t *testing.T) {
 			replicate(t, promoted, primary.Addr())
 
 			clock := newHandClock()
-			line := newForwarder(t, primary.Addr())
-			f := fixtureOn(t, newRedis(t, clock.now, line.addr()), clock)
+			line := enginetest.NewProxy(t, primary.Addr())
+			f := fixtureOn(t, newRedis(t, clock.now, line.Addr()), clock)
 			f.rebuild(5)
 			f.wantAnswers(f.reserve("a"), taken)
 			do(t, old, "wait", 1, 0)
 
 			do(t, promoted, "replicaof", "no", "one")
 			f.wantAnswers(f.reserve("b"), taken) // acknowledged, and lost
-			line.turn(replica.Addr(), test.cut)
-			if !test.cut {
+			line.Turn(replica.Addr())
+			if test.cut {
+				line.Cut()
+			} else {
 				// The gate's own idle connection may serve the old copy for as
 				// long as it lives; a new connection must not.
-				f.gate = newRedis(t, clock.now, line.addr())
+				f.gate = newRedis(t, clock.now, line.Addr())
 			}
 			eventually(t, "the gate has noticed the new primary", func() bool {
 				return f.reserve("c")[0] != away
@@ -250,39 +252,50 @@ func TestReplyLost(t *testing.T) {
 	for _, test := range []struct {
 		name    string
 		timeout time.Duration
-		harm    func(f *forwarder) *atomic.Bool
+		harm    func() enginetest.Judge
 	}{
-		{"silence", brief, func(f *forwarder) *atomic.Bool { return &f.mute }},
-		{"connection ends", patience, func(f *forwarder) *atomic.Bool { return &f.sever }},
+		{"silence", brief, func() enginetest.Judge {
+			return func(_, _ []byte) enginetest.Fate { return enginetest.Swallow }
+		}},
+		{"connection ends", patience, func() enginetest.Judge {
+			var once atomic.Bool // a second attempt would be answered
+			return func(_, _ []byte) enginetest.Fate {
+				if once.Swap(true) {
+					return enginetest.Pass
+				}
+				return enginetest.Sever
+			}
+		}},
 	} {
 		t.Run("one server/"+test.name, func(t *testing.T) {
 			t.Parallel()
 			server := enginetest.Redis(t)
-			line := newForwarder(t, server.Addr())
-			testReplyLost(t, server.Addr(), line, test.harm(line), gate.RedisOptions{
-				Addrs: []string{line.addr()}, Timeout: test.timeout,
+			line := enginetest.NewProxy(t, server.Addr())
+			testReplyLost(t, server.Addr(), line, test.harm, gate.RedisOptions{
+				Addrs: []string{line.Addr()}, Timeout: test.timeout,
 			})
 		})
 		t.Run("cluster/"+test.name, func(t *testing.T) {
 			t.Parallel()
-			line := newForwarder(t, "")
+			line := enginetest.NewProxy(t, "")
 			server := startClusterBehind(t, line)
-			testReplyLost(t, server, line, test.harm(line), gate.RedisOptions{
-				Addrs: []string{line.addr(), line.addr()}, Timeout: test.timeout,
+			testReplyLost(t, server, line, test.harm, gate.RedisOptions{
+				Addrs: []string{line.Addr(), line.Addr()}, Timeout: test.timeout,
 			})
 		})
 	}
 }
 
-// startClusterBehind starts a cluster of one, known only by the forwarder's address.
-func startClusterBehind(t *testing.T, line *forwarder) (addr string) {
+// startClusterBehind starts a cluster of one, known only by the proxy's address.
+func startClusterBehind(t *testing.T, line *enginetest.Proxy) (addr string) {
 	t.Helper()
-	_, port, err := net.SplitHostPort(line.addr())
+	_, port, err := net.SplitHostPort(line.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
 	server := enginetest.Redis(t, "--cluster-enabled", "yes", "--cluster-announce-port", port)
-	line.turn(server.Addr(), true)
+	line.Turn(server.Addr())
+	line.Cut()
 	client := control(t, server.Addr())
 	do(t, client, "cluster", "addslotsrange", 0, 16383)
 	eventually(t, "the cluster has formed", func() bool {
@@ -291,7 +304,7 @@ func startClusterBehind(t *testing.T, line *forwarder) (addr string) {
 	return server.Addr()
 }
 
-func testReplyLost(t *testing.T, addr string, line *forwarder, harm *atomic.Bool, opts gate.RedisOptions) {
+func testReplyLost(t *testing.T, addr string, line *enginetest.Proxy, harm func() enginetest.Judge, opts gate.RedisOptions) {
 	t.Helper()
 	clock := newHandClock()
 	opts.Now = clock.now
@@ -306,11 +319,11 @@ func testReplyLost(t *testing.T, addr string, line *forwarder, harm *atomic.Bool
 	lose := func(act func(), done func(models.GateState) bool) {
 		t.Helper()
 		eventually(t, "the way through works", func() bool { return f.again(1, "a") == taken })
-		harm.Store(true)
+		line.Judge(harm())
 		act()
 		eventually(t, "the script has run", func() bool { return done(direct.state()) })
-		harm.Store(false)
-		line.cut()
+		line.Judge(nil)
+		line.Cut()
 	}
 	reserve := func() { f.wantAnswers([]models.GateAnswer{f.again(2, "b")}, away) }
 	lose(reserve, func(s models.GateState) bool { return s.Pending == 2 })
@@ -339,10 +352,10 @@ func TestAway(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			server := enginetest.Redis(t)
-			line := newForwarder(t, server.Addr())
+			line := enginetest.NewProxy(t, server.Addr())
 			clock := newHandClock()
 			log := &syncBuffer{}
-			g := newRedisWith(t, gate.RedisOptions{Addrs: []string{line.addr()}, Timeout: brief, Now: clock.now},
+			g := newRedisWith(t, gate.RedisOptions{Addrs: []string{line.Addr()}, Timeout: brief, Now: clock.now},
 				slog.NewTextHandler(log, nil))
 			f := fixtureOn(t, g, clock)
 			eventually(t, "the copy is open", func() bool {
@@ -357,12 +370,12 @@ func TestAway(t *testing.T) {
 				f.reserve("a")
 				return g.Away()
 			})
-			before := line.sent.Load()
+			before := line.Sent()
 			const asked = 1000
 			for range asked {
 				f.wantAnswers(f.reserve("b"), away)
 			}
-			if got := line.sent.Load() - before; got > asked/10 {
+			if got := line.Sent() - before; got > asked/10 {
 				t.Errorf("of %d requests %d were sent though Redis is away", asked, got)
 			}
 			if err := g.Finish(t.Context(), []models.GateOutcome{f.outcome(models.GateConfirm, 1, "a")}); !errors.Is(err, gate.ErrAway) {

@@ -161,7 +161,7 @@ func build(ctx context.Context, dir string, tags ...string) (string, error) {
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	from, n, short := seeds()
-	for _, r := range slices.Concat(redisRows(), mysqlRows(), serverRows(), checkoutRows(), clockRows(), crashRows()) {
+	for _, r := range slices.Concat(redisRows(), mysqlRows(), serverRows(), checkoutRows(), clockRows(), lineRows(), crashRows()) {
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
 			for seed := from; seed < from+n; seed++ {

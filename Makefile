@@ -5,10 +5,10 @@ GO ?= go
 LINTER = $(GO) tool -modfile=tools/go.mod golangci-lint
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt bench benchmarks faults generate engines
+.PHONY: help run test lint fmt bench benchmarks faults faults-selftest generate engines
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## start Scrip with nothing configured: embedded database, in-process gate
 	$(GO) run .
@@ -48,6 +48,12 @@ REPLAY ?=
 faults: engines ## make every fault happen in a sale, SEEDS times each, and demand that nothing is lost
 	SCRIP_TEST_REQUIRE_ENGINES=1 SCRIP_FAULTS_SEEDS=$(SEEDS) SCRIP_FAULTS_SEED=$(SEED) SCRIP_FAULTS_REPLAY=$(REPLAY) \
 		$(GO) -C e2e/faults test -count 1 -timeout 24h -run '$(if $(REPLAY),TestReplay,TestFaults/$(ROWS))'
+
+# Those whose name matches BUGS, a regular expression.
+BUGS ?= .
+
+faults-selftest: engines ## plant bugs in a copy of the tree, one at a time, and demand that each is caught
+	$(GO) test -count 1 -timeout 1h -v -run PlantedBugIsCaught ./e2e/faults/planted -plant -bugs '$(BUGS)'
 
 generate: ## rewrite what is made from the code: the golden answers of the handlers' tests
 	$(GO) generate ./...

@@ -234,7 +234,12 @@ func TestAnUnknownOutcomeIsSettledOnce(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		}
+		s.Close() // by now the gate has been told what it is told
+		if state := must(w.gate.State(t.Context(), tpl.ID))(t); state.Pending != 4 {
+			t.Errorf("%d of 4 are pending: nobody knows what became of them", state.Pending)
+		}
 		forgetful.lose.Store(false)
+		s = w.service(t)
 		// The same request again tells: who has it is told so, the others get it.
 		for i := range 4 {
 			_, err := s.Claim(t.Context(), w.op(), tpl.ID, fmt.Sprint("user", i), nil)

@@ -252,7 +252,8 @@ func (a *app) startJobs(context.Context) error {
 
 // kinds is how each kind of job is done.
 func (a *app) kinds() jobs.Kinds {
-	return jobs.Kinds{}
+	distributions := &issuing.Distributions{Store: a.store, Gate: a.gate, Log: a.log}
+	return jobs.Kinds{models.JobDistribution: distributions.Do}
 }
 
 func (a *app) buildServer(context.Context) error {
@@ -298,7 +299,9 @@ func unknownRoutes(routes *gin.Engine, deadlines map[string]time.Duration) error
 // have http.request_timeout.
 func deadlines(cfg config.Config) map[string]time.Duration {
 	all := commitDeadlines(cfg)
-	all["/v1/users/import"] = cfg.HTTP.UploadTimeout
+	for _, route := range []string{"/v1/users/import", "/v1/distributions/import", "/v1/distributions/:id/failures.csv"} {
+		all[route] = cfg.HTTP.UploadTimeout
+	}
 	for _, route := range []string{"/v1/locks/:xid/refund", "/v1/locks/batch/confirm", "/v1/locks/batch/cancel"} {
 		all[route] = cfg.Checkout.Timeout
 	}

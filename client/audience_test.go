@@ -26,6 +26,21 @@ func TestWhatIsSentOfAnAudience(t *testing.T) {
 			_, err := c.CreatePack(ctx, client.NewPack{Name: "p", Items: []client.PackItem{{TemplateID: "1", Quantity: 2}}}, key)
 			return err
 		},
+		func() error {
+			to := client.Audience{Kind: "tags", Tags: []string{"vip"}}
+			_, err := c.CreateDistribution(ctx, client.NewDistribution{TemplateID: "1", Audience: to, Rate: 5}, key)
+			return err
+		},
+		func() error {
+			d := client.NewDistribution{PackID: "7", Rate: 5}
+			_, err := c.ImportDistribution(ctx, d, strings.NewReader("user_id\nann\n"), key)
+			return err
+		},
+		func() error { _, err := c.Distribution(ctx, "7"); return err },
+		func() error { _, err := c.Distributions(ctx, client.PageOptions{}); return err },
+		func() error { _, err := c.PauseDistribution(ctx, "7", key); return err },
+		func() error { _, err := c.ResumeDistribution(ctx, "7", key); return err },
+		func() error { _, err := c.CancelDistribution(ctx, "7", key); return err },
 		func() error { _, err := c.Pack(ctx, "7"); return err },
 		func() error { _, err := c.Packs(ctx, client.PageOptions{Limit: 7}); return err },
 		func() error {
@@ -43,6 +58,13 @@ func TestWhatIsSentOfAnAudience(t *testing.T) {
 		"POST /v1/users/import  user_id\nann\n",
 		`GET /v1/jobs/7  `,
 		`POST /v1/packs k {"name":"p","items":[{"template_id":"1","quantity":2}]}`,
+		`POST /v1/distributions k {"template_id":"1","audience":{"kind":"tags","tags":["vip"]},"rate":5}`,
+		"POST /v1/distributions/import?pack_id=7&rate=5 k user_id\nann\n",
+		`GET /v1/distributions/7  `,
+		`GET /v1/distributions  `,
+		`POST /v1/distributions/7/pause k `,
+		`POST /v1/distributions/7/resume k `,
+		`POST /v1/distributions/7/cancel k `,
 		`GET /v1/packs/7  `,
 		`GET /v1/packs?limit=7  `,
 		`POST /v1/claims k {"pack_id":"7","user_id":"ann"}`,

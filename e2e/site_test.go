@@ -78,13 +78,19 @@ func engines(t *testing.T, servers int, env ...string) *site {
 
 func newSite(t *testing.T, servers int, env ...string) *site {
 	t.Helper()
+	return newSiteOf(t, binary, servers, env...)
+}
+
+// newSiteOf starts another program than the ordinary one.
+func newSiteOf(t *testing.T, program string, servers int, env ...string) *site {
+	t.Helper()
 	// A test is right on a machine that is slow or has better to do, too: what
 	// deadlines are for is tested where it is meant.
 	patient := []string{"SCRIP_CLAIMS_TIMEOUT=4s"}
 	s := &site{env: append(append(patient, env...),
 		"SCRIP_AUTH_BOOTSTRAP_KEY="+platformKey, "SCRIP_AUTH_JWT_SECRET="+jwtSecret, "SCRIP_LIMITS_ENABLED=false")}
 	for range servers {
-		s.servers = append(s.servers, enginetest.Program(t, binary, func(addr string) []string {
+		s.servers = append(s.servers, enginetest.Program(t, program, func(addr string) []string {
 			return append([]string{"SCRIP_HTTP_ADDR=" + addr}, s.env...)
 		}))
 	}

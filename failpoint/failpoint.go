@@ -50,6 +50,11 @@ const (
 	SettleBuried    Step = "settle.buried"    // tombstones are written, not committed
 	SettleCommitted Step = "settle.committed" // committed; the gate has what is pending still
 	SettleTold      Step = "settle.told"
+
+	TaskLeased    Step = "task.leased"    // a worker has a task, and has done nothing for it
+	TaskWritten   Step = "task.written"   // all that it is about and its end are written, not committed
+	TaskCommitted Step = "task.committed" // committed; the gate does not know of the coupons
+	TaskTold      Step = "task.told"
 )
 
 // Steps lists all of them.
@@ -62,5 +67,6 @@ func Steps() []Step {
 		RefundEntered, RefundInserted, RefundWritten, RefundCommitted,
 		RebuildNumbered, RebuildBegun, RebuildLoaded, RebuildOpened,
 		SettleBuried, SettleCommitted, SettleTold,
+		TaskLeased, TaskWritten, TaskCommitted, TaskTold,
 	}
 }

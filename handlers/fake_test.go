@@ -38,7 +38,9 @@ type fake struct {
 	verdict  models.LockVerdict
 	job      models.Job
 	user     models.User
-	rows     int // how many rows every list has
+	failures []models.DeliveryFailure
+	broken   error // that ends the failures
+	rows     int   // how many rows every list has
 	refusal  error
 	bounds   []gin.HandlerFunc // beside that of the body
 	enter    chan struct{}     // if set, a change says that it has begun …

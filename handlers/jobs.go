@@ -29,7 +29,9 @@ type jobView struct {
 	FinishedAt *stamp          `json:"finished_at,omitempty"`
 }
 
-func viewJob(j models.Job) any {
+func viewJob(j models.Job) any { return jobViewOf(j) }
+
+func jobViewOf(j models.Job) jobView {
 	return jobView{
 		j.ID, j.Kind, j.MerchantID, j.State, j.Done, j.Total, j.Failed, j.Error,
 		stamp(j.CreatedAt), stamp(j.UpdatedAt), stampOf(j.FinishedAt),

@@ -26,6 +26,7 @@ type stores interface {
 	userStore
 	webhookStore
 	packStore
+	distributionStore
 	answerStore
 }
 
@@ -161,6 +162,14 @@ func (a *api) merchantSide(v1 *gin.RouterGroup) {
 	v1.GET("/packs", owner, do(a.listPacks))
 	v1.GET("/packs/:id", owner, do(a.getPack))
 
+	v1.POST("/distributions", owner, do(a.createDistribution))
+	v1.GET("/distributions", owner, do(a.listDistributions))
+	v1.GET("/distributions/:id", owner, do(a.getDistribution))
+	v1.POST("/distributions/:id/pause", owner, do(a.moveDistribution(models.JobPause)))
+	v1.POST("/distributions/:id/resume", owner, do(a.moveDistribution(models.JobResume)))
+	v1.POST("/distributions/:id/cancel", owner, do(a.moveDistribution(models.JobCancel)))
+	v1.GET("/distributions/:id/failures.csv", owner, do(a.distributionFailures))
+
 	v1.PUT("/users/:user_id", owner, do(a.putUser))
 	v1.GET("/users/:user_id", owner, do(a.getUser))
 
@@ -180,6 +189,7 @@ func (a *api) uploads(v1 *gin.RouterGroup) {
 	owner := middleware.Allow(models.RolePlatform, models.RoleMerchant)
 
 	v1.POST("/users/import", owner, do(a.importUsers))
+	v1.POST("/distributions/import", owner, do(a.importDistribution))
 }
 
 // userSide is for users, and for whoever acts on their behalf.

@@ -63,6 +63,13 @@ func TestGolden(t *testing.T) {
 	failed := f.job
 	failed.State, failed.Error, failed.FinishedAt = models.JobFailed, "task 3 was given up: busy", &until
 	for name, view := range map[string]any{
+		"distribution": viewDistribution(models.Distribution{
+			Job: f.job, TemplateID: 21, Audience: models.Audience{Kind: models.AudienceTags, Tags: []string{"vip"}},
+		}),
+		"distribution_pack": viewDistribution(models.Distribution{
+			Job:    models.Job{ID: 92, Kind: models.JobDistribution, State: models.JobQueued, Rate: ptr(int64(100)), CreatedAt: from, UpdatedAt: from},
+			PackID: 95, Audience: models.Audience{Kind: models.AudienceAll},
+		}),
 		"pack": viewPack(models.Pack{
 			ID: 95, MerchantID: "m1", Name: "welcome", Items: []models.PackItem{{TemplateID: 21, Quantity: 2}}, CreatedAt: from,
 		}),

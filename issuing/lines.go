@@ -6,7 +6,9 @@ import (
 	"encoding/csv"
 	"errors"
 	"io"
+	"iter"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -240,6 +242,59 @@ func (t *table) next() (int64, models.User, error) {
 	}
 	user.Normalize()
 	return line, user, check(&user)
+}
+
+// maxFaults is how many wrong lines of a list are told.
+const maxFaults = 100
+
+// UserList reads a list of users: CSV with the one column user_id. All of it is
+// checked before the first is returned; a wrong line refuses the whole. The list
+// may be walked more than once.
+func UserList(file io.ReadSeeker) (iter.Seq2[string, error], error) {
+	f := models.NewFaults()
+	n, wrong := 0, 0
+	for user, err := range userIDs(file) {
+		var bad *lineError
+		switch {
+		case errors.As(err, &bad) && wrong < maxFaults:
+			wrong++
+			f.Add("user_id", bad.faults[0].Code, "line %s: %s", user, bad.faults[0].Detail)
+		case err != nil && !errors.As(err, &bad):
+			return nil, err
+		}
+		n++
+	}
+	f.Require(n > 0, "user_id")
+	return userIDs(file), f.Err()
+}
+
+// userIDs walks a list from its beginning. With an error that is of one line
+// comes the line's number in place of the user.
+func userIDs(file io.ReadSeeker) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		if _, err := file.Seek(0, io.SeekStart); err != nil {
+			yield("", err)
+			return
+		}
+		lines, err := newTable(file, "user_id")
+		if err != nil {
+			yield("", err)
+			return
+		}
+		for {
+			line, user, err := lines.next()
+			if errors.Is(err, io.EOF) {
+				return
+			}
+			text := user.UserID
+			if err != nil {
+				text = strconv.FormatInt(line, 10)
+			}
+			if !yield(text, err) {
+				return
+			}
+		}
+	}
 }
 
 // tagsIn splits a cell of tags.

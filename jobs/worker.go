@@ -8,12 +8,13 @@ import (
 	"runtime/debug"
 	"time"
 
+	"scrip/failpoint"
 	"scrip/models"
 )
 
 type taskStore interface {
 	OpenJobs(ctx context.Context, limit int) ([]models.Job, error)
-	LeaseTask(ctx context.Context, job *models.Job, owner string, ttl time.Duration) (task models.Task, found bool, err error)
+	LeaseTasks(ctx context.Context, job *models.Job, owner string, most int, ttl time.Duration) ([]models.Task, error)
 	ReturnTask(ctx context.Context, task *models.Task, pause time.Duration, uncounted bool) error
 	BuryTask(ctx context.Context, task *models.Task, reason string) error
 }
@@ -22,7 +23,7 @@ type taskStore interface {
 // that also ends the task under its lease, or nothing of it.
 type Kinds map[models.JobKind]func(ctx context.Context, task models.Task) error
 
-// Worker does the tasks of jobs, one at a time. Any number of workers may be at
+// Worker does the tasks of jobs, one after the other. Any number of workers may be at
 // it, in any number of instances: each task is leased to one.
 type Worker struct {
 	Store taskStore
@@ -32,6 +33,10 @@ type Worker struct {
 
 const (
 	openJobs = 100
+
+	// leaseTasks are leased in one transaction, which is worth it where a task
+	// takes little more than that.
+	leaseTasks = 4
 
 	// taskLease is how long a task stays with a worker that died; taskTimeout
 	// what a worker may take for it. A worker that took longer all the same, for
@@ -44,9 +49,12 @@ const (
 	maxAttempts  = 20
 	firstPause   = 100 * time.Millisecond
 	longestPause = 30 * time.Second
+
+	// waitingPause is how often a task that has to wait for something is asked.
+	waitingPause = time.Second
 )
 
-// Step does one task, if there is one to do.
+// Step does a few tasks of one job, if there are any to do.
 func (w *Worker) Step(ctx context.Context) (changed int, more bool, err error) {
 	open, err := w.Store.OpenJobs(ctx, openJobs)
 	if err != nil {
@@ -59,15 +67,45 @@ func (w *Worker) Step(ctx context.Context) (changed int, more bool, err error) {
 		if do == nil {
 			continue // a newer version's kind
 		}
-		task, found, err := w.Store.LeaseTask(ctx, job, w.Owner, taskLease)
+		leased := time.Now()
+		tasks, err := w.Store.LeaseTasks(ctx, job, w.Owner, leaseTasks, taskLease)
 		if err != nil {
 			return 0, false, err
 		}
-		if found {
-			return w.do(ctx, do, &task)
+		if len(tasks) > 0 {
+			failpoint.Reach(failpoint.TaskLeased)
+			return w.doAll(ctx, do, tasks, leased.Add(taskLease-taskTimeout))
 		}
 	}
 	return 0, false, nil
+}
+
+// doAll does tasks, but begins none after the given time, or it might not be
+// through before its lease is over.
+func (w *Worker) doAll(ctx context.Context, do func(context.Context, models.Task) error, tasks []models.Task, until time.Time) (
+	changed int, more bool, err error,
+) {
+	for i := range tasks {
+		if i > 0 && (ctx.Err() != nil || time.Now().After(until)) {
+			return changed, ctx.Err() == nil, w.handAll(ctx, tasks[i:])
+		}
+		var n int
+		n, more, err = w.do(ctx, do, &tasks[i])
+		changed += n
+		if err != nil {
+			return changed, more, errors.Join(err, w.handAll(ctx, tasks[i+1:]))
+		}
+	}
+	return changed, more, nil
+}
+
+// handAll gives tasks back that were not begun.
+func (w *Worker) handAll(ctx context.Context, tasks []models.Task) error {
+	var faults []error
+	for i := range tasks {
+		faults = append(faults, w.hand(ctx, func(ctx context.Context) error { return w.Store.ReturnTask(ctx, &tasks[i], 0, true) }))
+	}
+	return errors.Join(faults...)
 }
 
 func (w *Worker) do(ctx context.Context, do func(context.Context, models.Task) error, task *models.Task) (changed int, more bool, err error) {
@@ -77,6 +115,8 @@ func (w *Worker) do(ctx context.Context, do func(context.Context, models.Task) e
 		return 1, true, nil
 	case errors.Is(err, models.ErrLeaseLost):
 		return 0, true, nil // another has it, or its owner wants no more of it
+	case errors.Is(err, models.ErrNotYet):
+		return 0, true, w.Store.ReturnTask(ctx, task, waitingPause, true)
 	case ctx.Err() != nil:
 		return 0, false, w.hand(ctx, func(ctx context.Context) error { return w.Store.ReturnTask(ctx, task, 0, true) })
 	case task.Attempts+1 >= maxAttempts:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"scrip/jobs"
@@ -25,13 +26,14 @@ func (p *pile) OpenJobs(context.Context, int) ([]models.Job, error) {
 	return []models.Job{{ID: 1, Kind: "of tomorrow"}, p.job}, nil
 }
 
-func (p *pile) LeaseTask(_ context.Context, job *models.Job, _ string, _ time.Duration) (models.Task, bool, error) {
-	if job.ID != p.job.ID || len(p.tasks) == 0 {
-		return models.Task{}, false, nil
+func (p *pile) LeaseTasks(_ context.Context, job *models.Job, _ string, most int, _ time.Duration) ([]models.Task, error) {
+	if job.ID != p.job.ID {
+		return nil, nil
 	}
-	task := p.tasks[0]
-	p.tasks = p.tasks[1:]
-	return task, true, nil
+	n := min(most, len(p.tasks))
+	leased := p.tasks[:n]
+	p.tasks = p.tasks[n:]
+	return leased, nil
 }
 
 func (p *pile) ReturnTask(_ context.Context, task *models.Task, pause time.Duration, uncounted bool) error {
@@ -55,7 +57,7 @@ func work(p *pile, do func(context.Context, models.Task) error) *jobs.Worker {
 
 func TestAWorkerGoesOnWhileThereAreTasks(t *testing.T) {
 	t.Parallel()
-	p := newPile(models.Task{Seq: 1}, models.Task{Seq: 2})
+	p := newPile(models.Task{Seq: 1}, models.Task{Seq: 2}, models.Task{Seq: 3}, models.Task{Seq: 4}, models.Task{Seq: 5})
 	var did []int64
 	w := work(p, func(_ context.Context, task models.Task) error { did = append(did, task.Seq); return nil })
 	for _, want := range []bool{true, true, false} {
@@ -63,7 +65,7 @@ func TestAWorkerGoesOnWhileThereAreTasks(t *testing.T) {
 			t.Errorf("more is %v, %v", more, err)
 		}
 	}
-	if len(did) != 2 || len(p.returned)+len(p.buried) > 0 {
+	if len(did) != 5 || len(p.returned)+len(p.buried) > 0 {
 		t.Errorf("did %v, returned %v, buried %v", did, p.returned, p.buried)
 	}
 }
@@ -74,9 +76,10 @@ func TestAFailedTaskIsTriedAgainAndThenGivenUp(t *testing.T) {
 		"error": func(context.Context, models.Task) error { return errors.New("secret") },
 		"panic": func(context.Context, models.Task) error { panic("secret") },
 	} {
-		p := newPile(models.Task{}, models.Task{Attempts: 5}, models.Task{Attempts: 19})
+		p := newPile()
 		w := work(p, do)
-		for range 3 {
+		for _, attempts := range []int64{0, 5, 19} {
+			p.tasks = []models.Task{{Attempts: attempts}}
 			if n, more, err := w.Step(t.Context()); !more || err == nil {
 				t.Errorf("%s: %d, %v, %v", name, n, more, err)
 			}
@@ -102,12 +105,44 @@ func TestALostLeaseIsNoFailure(t *testing.T) {
 func TestAStopHandsTheTaskBack(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancelCause(t.Context())
-	p := newPile(models.Task{})
+	p := newPile(models.Task{Seq: 1}, models.Task{Seq: 2})
 	_, more, err := work(p, func(ctx context.Context, _ models.Task) error {
 		cancel(nil)
 		return ctx.Err()
 	}).Step(ctx)
-	if more || err != nil || len(p.returned) != 1 || p.pauses[0] != 0 || p.counted[0] {
+	if more || err != nil || len(p.returned) != 2 || p.pauses[0] != 0 || p.counted[0] || p.counted[1] {
 		t.Errorf("%v, %v, returned %v after %v", more, err, p.returned, p.pauses)
 	}
+}
+
+func TestAFailureHandsBackWhatIsNotBegun(t *testing.T) {
+	t.Parallel()
+	p := newPile(models.Task{Seq: 1}, models.Task{Seq: 2}, models.Task{Seq: 3})
+	_, _, err := work(p, func(context.Context, models.Task) error { return errors.New("away") }).Step(t.Context())
+	if err == nil || len(p.returned) != 3 || !p.counted[0] || p.counted[1] || p.counted[2] {
+		t.Errorf("%v, returned %v, counted %v", err, p.returned, p.counted)
+	}
+}
+
+func TestATaskThatHasToWaitIsNoFailure(t *testing.T) {
+	t.Parallel()
+	p := newPile(models.Task{})
+	_, _, err := work(p, func(context.Context, models.Task) error { return models.ErrNotYet }).Step(t.Context())
+	if err != nil || len(p.returned) != 1 || p.pauses[0] == 0 || p.counted[0] {
+		t.Errorf("%v, returned %v after %v", err, p.returned, p.pauses)
+	}
+}
+
+func TestNoTaskIsBegunThatMayOutliveItsLease(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPile(models.Task{Seq: 1}, models.Task{Seq: 2})
+		n, _, err := work(p, func(context.Context, models.Task) error {
+			time.Sleep(5 * time.Second) //nolint:forbidigo // in a bubble it only moves the clock
+			return nil
+		}).Step(t.Context())
+		if n != 1 || err != nil || len(p.returned) != 1 || p.returned[0].Seq != 2 {
+			t.Errorf("did %d, %v, returned %v", n, err, p.returned)
+		}
+	})
 }

@@ -45,6 +45,17 @@ type Verdict struct {
 // Admit judges a claim by everything but the counters: state, window, way of
 // issue, audience, and whether the coupon could still be used at all.
 func (t *Template) Admit(now time.Time, userID string, tags []string) *Error {
+	if refusal := t.Open(now); refusal != nil {
+		return refusal
+	}
+	if t.Issue != IssueClaim || !t.Audience.Admits(userID, tags) {
+		return Refuse(CodeNotEligible, "this user is not among those who may claim")
+	}
+	return nil
+}
+
+// Open refuses what is not, or not any more, to be had by anybody.
+func (t *Template) Open(now time.Time) *Error {
 	switch {
 	case t.State == TemplatePaused:
 		return Refuse(CodePaused, "claims are paused")
@@ -54,8 +65,6 @@ func (t *Template) Admit(now time.Time, userID string, tags []string) *Error {
 		return Refuse(CodeNotStarted, "the time to claim has not come yet")
 	case t.Validity.Until != nil && !now.Before(*t.Validity.Until):
 		return Refuse(CodeEnded, "the coupon would have expired already")
-	case t.Issue != IssueClaim || !t.Audience.Admits(userID, tags):
-		return Refuse(CodeNotEligible, "this user is not among those who may claim")
 	}
 	return nil
 }

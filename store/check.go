@@ -25,7 +25,7 @@ const mostRows = 100
 
 func invariants() []invariant {
 	return slices.Concat(claimInvariants(), expiryInvariants(), budgetInvariants(), lockInvariants(), jobInvariants(),
-		messageInvariants(), packInvariants())
+		messageInvariants(), packInvariants(), distributionInvariants())
 }
 
 func claimInvariants() []invariant {

@@ -57,7 +57,7 @@ func (s *Store) DoTask(ctx context.Context, task models.Task, failed int64, more
 // MoveJob takes a step.
 func (s *Store) MoveJob(ctx context.Context, op models.Op, id models.ID, action models.JobAction) error {
 	return s.inTx(ctx, func(t tx) error {
-		_, _, err := s.moveJob(t, op, id, action)
+		_, err := s.moveJob(t, op, id, action)
 		return err
 	})
 }

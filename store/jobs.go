@@ -47,18 +47,23 @@ func (r *jobRow) job() (models.Job, error) {
 // total is the sum of its tasks' units; that of an empty one is 0, and its first
 // look by a worker ends it.
 func (s *Store) createJob(ctx context.Context, t tx, op models.Op, job models.Job, tasks []models.NewTask) (models.Job, error) {
-	row := jobRow{
-		ID: job.ID, Kind: job.Kind, MerchantID: job.MerchantID, State: models.JobQueued, Rate: job.Rate,
-		CreatedAt: millis(op.At), UpdatedAt: millis(op.At),
-	}
 	for _, task := range tasks {
-		row.Total += task.Units
-	}
-	if err := t.orm.Create(&row).Error; err != nil {
-		return models.Job{}, fmt.Errorf("create job: %w", err)
+		job.Total += task.Units
 	}
 	if err := addTasks(ctx, t, job.ID, 1, tasks); err != nil {
 		return models.Job{}, err
+	}
+	return insertJob(t, op, job)
+}
+
+// insertJob stores a job whose tasks are stored already, and its total known.
+func insertJob(t tx, op models.Op, job models.Job) (models.Job, error) {
+	row := jobRow{
+		ID: job.ID, Kind: job.Kind, MerchantID: job.MerchantID, State: models.JobQueued, Total: job.Total, Rate: job.Rate,
+		CreatedAt: millis(op.At), UpdatedAt: millis(op.At),
+	}
+	if err := t.orm.Create(&row).Error; err != nil {
+		return models.Job{}, fmt.Errorf("create job: %w", err)
 	}
 	return row.job()
 }
@@ -84,15 +89,16 @@ func ownJob(orm *gorm.DB, actor models.Principal, id models.ID) (jobRow, error) 
 // moveJob takes a step between a job's states. A step to the state that the job
 // is in changes nothing; a way that does not exist is wrong_state. Once it is
 // committed no task of a job that was paused or cancelled commits any more.
-func (s *Store) moveJob(t tx, op models.Op, id models.ID, action models.JobAction) (row jobRow, moved bool, err error) {
-	if row, err = ownJob(locking(t), op.Actor, id); err != nil {
-		return row, false, err
+func (s *Store) moveJob(t tx, op models.Op, id models.ID, action models.JobAction) (moved bool, err error) {
+	row, err := ownJob(locking(t), op.Actor, id)
+	if err != nil {
+		return false, err
 	}
 	switch {
 	case slices.Contains(action.Arrived(), row.State):
-		return row, false, nil
+		return false, nil
 	case !action.Leaves(row.State):
-		return row, false, models.Refuse(models.CodeWrongState, "cannot %s a job that is %s", action, row.State)
+		return false, models.Refuse(models.CodeWrongState, "cannot %s a job that is %s", action, row.State)
 	}
 	row.State, row.UpdatedAt = action.Arrived()[0], millis(op.At)
 	if row.State == models.JobCancelled {
@@ -100,7 +106,7 @@ func (s *Store) moveJob(t tx, op models.Op, id models.ID, action models.JobActio
 	}
 	err = t.orm.Model(&row).Where("id = ?", id).Select("state", "updated_at", "finished_at").Updates(&row).Error
 	if err != nil {
-		return row, false, fmt.Errorf("%s job: %w", action, err)
+		return false, fmt.Errorf("%s job: %w", action, err)
 	}
-	return row, true, nil
+	return true, nil
 }

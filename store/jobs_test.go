@@ -14,18 +14,17 @@ import (
 // lease takes a task that must be there.
 func lease(t *testing.T, s *store.Store, job models.Job, owner string) models.Task {
 	t.Helper()
-	task, found, err := s.LeaseTask(t.Context(), &job, owner, time.Minute)
-	if err != nil || !found {
+	tasks, err := s.LeaseTasks(t.Context(), &job, owner, 1, time.Minute)
+	if err != nil || len(tasks) != 1 {
 		t.Fatalf("no task for %s: %v", owner, err)
 	}
-	return task
+	return tasks[0]
 }
 
 func wantNoTask(t *testing.T, s *store.Store, job models.Job) {
 	t.Helper()
-	task, found, err := s.LeaseTask(t.Context(), &job, "nobody", time.Minute)
-	if err != nil || found {
-		t.Errorf("got %+v, %v", task, err)
+	if tasks, err := s.LeaseTasks(t.Context(), &job, "nobody", 9, time.Minute); err != nil || len(tasks) > 0 {
+		t.Errorf("got %+v, %v", tasks, err)
 	}
 }
 
@@ -83,10 +82,11 @@ func TestALostLeaseEndsNothing(t *testing.T) {
 	onBoth(t, func(t *testing.T, f fixture) {
 		ctx := t.Context()
 		job := must(f.NewJob(ctx, f.op(platform()), nil, 4))(t)
-		frozen, found, err := f.LeaseTask(ctx, &job, "a", -time.Second)
-		if err != nil || !found {
-			t.Fatal(found, err)
+		leased := must(f.LeaseTasks(ctx, &job, "a", 9, -time.Second))(t)
+		if len(leased) != 1 {
+			t.Fatalf("leased %+v", leased)
 		}
+		frozen := leased[0]
 		heir := lease(t, f.Store, job, "b")
 		if heir.Attempts != 1 {
 			t.Errorf("the attempt of the frozen one does not count: %+v", heir)
@@ -194,19 +194,17 @@ func TestWorkersDoEachTaskOnce_Race(t *testing.T) {
 		for range workers {
 			all.Go(func() {
 				for did.Load() < tasks {
-					task, found, err := f.LeaseTask(t.Context(), &job, "w", time.Minute)
+					tasks, err := f.LeaseTasks(t.Context(), &job, "w", 3, time.Minute)
 					if err != nil {
 						t.Error(err)
 						return
 					}
-					if !found {
-						continue
+					for _, task := range tasks {
+						if err := f.DoTask(t.Context(), task, 0, 0); err != nil {
+							t.Error(err)
+						}
+						did.Add(1)
 					}
-					if err := f.DoTask(t.Context(), task, 0, 0); err != nil {
-						t.Error(err)
-						return
-					}
-					did.Add(1)
 				}
 			})
 		}

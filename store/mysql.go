@@ -110,6 +110,10 @@ func mysqlDialect() dialect {
 			return isMySQL(err, errDeadlock, errLockTimeout, errRecordChanged, errLockNowait, errTiDBConflict, errTiDBBusy)
 		},
 		duplicate: func(err error) bool { return isMySQL(err, errDuplicate) },
+		refused: func(err error) bool {
+			var server *mysql.MySQLError
+			return errors.As(err, &server)
+		},
 		away: func(err error) bool {
 			return errors.Is(err, mysql.ErrInvalidConn) ||
 				isMySQL(err, errTooManyConns, errShutdown, errKilled, errReadOnly, errConnKilled)

@@ -75,6 +75,10 @@ func sqliteDialect() dialect {
 		duplicate: func(err error) bool {
 			return isSQLite(err, sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 		},
+		refused: func(err error) bool {
+			var failure *sqlite.Error
+			return errors.As(err, &failure)
+		},
 		away:   func(err error) bool { return isSQLite(err, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL) },
 		writer: make(chan struct{}, 1),
 		open:   func(pool *sql.DB) gorm.Dialector { return sqliteDialector{pool} },

@@ -66,6 +66,7 @@ type dialect struct {
 	nowMillis string                       // the database's clock
 	retryable func(error) bool             // roll back, and run the whole transaction again
 	duplicate func(error) bool             // a unique key is there already
+	refused   func(error) bool             // the database answered, and it was no
 	away      func(error) bool             // the database cannot do its work just now
 	writer    chan struct{}                // SQLite: one writer at a time; nil elsewhere
 	open      func(*sql.DB) gorm.Dialector // over an open pool

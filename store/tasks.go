@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"scrip/failpoint"
 	"scrip/models"
 )
 
@@ -37,62 +38,94 @@ func (s *Store) OpenJobs(ctx context.Context, limit int) ([]models.Job, error) {
 	return convert(rows, (*jobRow).job)
 }
 
-// leaseChoice is among how many tasks a worker picks one: more than there are
+// leaseChoice is among how many tasks a worker picks its own: more than there are
 // workers, or they would all want the same.
-const leaseChoice = 16
-
-// LeaseTask gives the worker called owner one of the job's tasks that nobody
-// has, until ttl has passed. found is false while there is none, or while the
-// job's rate or state lets none begin.
-func (s *Store) LeaseTask(ctx context.Context, job *models.Job, owner string, ttl time.Duration) (task models.Task, found bool, err error) {
-	now := s.Now()
-	var candidates []models.Task
-	err = query(ctx, s.sql, `SELECT seq, units, token, attempts, args FROM tasks
-		WHERE job_id = ? AND state = 'ready' AND lease_until <= ? AND not_before <= ? ORDER BY seq LIMIT ?`,
-		[]any{job.ID, millis(now), millis(now), leaseChoice},
-		func(scan func(...any) error) error {
-			task := models.Task{JobID: job.ID, Kind: job.Kind, MerchantID: job.MerchantID}
-			err := scan(&task.Seq, &task.Units, &task.Token, &task.Attempts, &task.Args)
-			candidates = append(candidates, task)
-			return err
-		})
-	if err != nil {
-		return models.Task{}, false, fmt.Errorf("look for a task: %w", err)
-	}
-	rand.Shuffle(len(candidates), func(i, j int) { //nolint:gosec // any order spreads the workers
-		candidates[i], candidates[j] = candidates[j], candidates[i]
-	})
-	for i := range candidates {
-		if found, err = s.lease(ctx, job, &candidates[i], owner, now, ttl); found || err != nil {
-			return candidates[i], found, err
-		}
-	}
-	return models.Task{}, false, nil
-}
+const leaseChoice = 32
 
 // errNotYet says that a job lets no task begin now.
 var errNotYet = errors.New("the job lets no task begin now")
 
-// lease tries to take one task, and with it what the job's rate asks for. The
-// conditional updates decide. The attempt counts from here on, so that a task
-// that kills its workers is given up one day.
-func (s *Store) lease(ctx context.Context, job *models.Job, task *models.Task, owner string, now time.Time, ttl time.Duration) (ours bool, err error) {
+// LeaseTasks gives the worker called owner up to most of the job's tasks that
+// nobody has, until ttl has passed; of a job with a rate one at most. It gives
+// none while there are none, or while the job's state or rate lets none begin. The
+// attempt counts from here on, so that a task that kills its workers is given up
+// one day.
+func (s *Store) LeaseTasks(ctx context.Context, job *models.Job, owner string, most int, ttl time.Duration) ([]models.Task, error) {
+	now := s.Now()
+	free, err := s.freeTasks(ctx, job, now)
+	if err != nil || len(free) == 0 {
+		return nil, err
+	}
+	if job.Rate != nil {
+		most = 1
+	}
+	// Each worker begins somewhere else, and all lock in the same direction.
+	start := rand.IntN(max(1, len(free)-most+1)) //nolint:gosec // any place spreads the workers
+	var leased []models.Task
 	err = s.inTx(ctx, func(t tx) error {
-		done, err := t.sql.ExecContext(ctx, `UPDATE tasks SET owner = ?, token = token + 1, lease_until = ?, attempts = attempts + 1
-			WHERE job_id = ? AND seq = ? AND state = 'ready' AND token = ? AND lease_until <= ?`,
-			owner, millis(now.Add(ttl)), task.JobID, task.Seq, task.Token, millis(now))
-		if err != nil {
-			return fmt.Errorf("lease a task: %w", err)
+		leased, err = leaseFrom(ctx, t, free[start:], owner, most, now, ttl)
+		if err == nil && len(leased) == 0 {
+			leased, err = leaseFrom(ctx, t, free[:start], owner, most, now, ttl)
 		}
-		if n, err := done.RowsAffected(); err != nil || n == 0 {
-			return errors.Join(errNotYet, err)
+		if err != nil || len(leased) == 0 {
+			return err
 		}
-		return s.pace(ctx, t, job, task.Units, now)
+		return s.pace(ctx, t, job, leased[0].Units, now)
 	})
 	if errors.Is(err, errNotYet) {
-		return false, nil
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lease tasks: %w", err)
+	}
+	return leased, nil
+}
+
+func (s *Store) freeTasks(ctx context.Context, job *models.Job, now time.Time) (free []models.Task, err error) {
+	err = query(ctx, s.sql, `SELECT seq, units, token, attempts FROM tasks
+		WHERE job_id = ? AND state = 'ready' AND lease_until <= ? AND not_before <= ? ORDER BY seq LIMIT ?`,
+		[]any{job.ID, millis(now), millis(now), leaseChoice},
+		func(scan func(...any) error) error {
+			task := models.Task{JobID: job.ID, Kind: job.Kind, MerchantID: job.MerchantID}
+			err := scan(&task.Seq, &task.Units, &task.Token, &task.Attempts)
+			free = append(free, task)
+			return err
+		})
+	if err != nil {
+		return nil, fmt.Errorf("look for tasks: %w", err)
+	}
+	return free, nil
+}
+
+func leaseFrom(ctx context.Context, t tx, free []models.Task, owner string, most int, now time.Time, ttl time.Duration) (leased []models.Task, err error) {
+	for _, task := range free {
+		if len(leased) == most {
+			break
+		}
+		ours, err := lease(ctx, t, &task, owner, now, ttl)
+		if err != nil {
+			return nil, err
+		}
+		if ours {
+			leased = append(leased, task)
+		}
+	}
+	return leased, nil
+}
+
+// lease tries to take one task; the conditional update decides.
+func lease(ctx context.Context, t tx, task *models.Task, owner string, now time.Time, ttl time.Duration) (ours bool, err error) {
+	done, err := t.sql.ExecContext(ctx, `UPDATE tasks SET owner = ?, token = token + 1, lease_until = ?, attempts = attempts + 1
+		WHERE job_id = ? AND seq = ? AND state = 'ready' AND token = ? AND lease_until <= ?`,
+		owner, millis(now.Add(ttl)), task.JobID, task.Seq, task.Token, millis(now))
+	if err != nil {
+		return false, err
+	}
+	if n, err := done.RowsAffected(); err != nil || n == 0 {
+		return false, err
 	}
 	task.Token++
+	err = t.sql.QueryRowContext(ctx, "SELECT args FROM tasks WHERE job_id = ? AND seq = ?", task.JobID, task.Seq).Scan(&task.Args)
 	return err == nil, err
 }
 
@@ -150,7 +183,11 @@ func (s *Store) inTask(ctx context.Context, task *models.Task, fn func(tx) (outc
 		if err := addTasks(ctx, t, task.JobID, came.first, came.more); err != nil {
 			return err
 		}
-		return s.advance(ctx, t, task.JobID, progress)
+		if err := s.advance(ctx, t, task.JobID, progress); err != nil {
+			return err
+		}
+		failpoint.Reach(failpoint.TaskWritten)
+		return nil
 	})
 }
 

@@ -22,7 +22,9 @@ import (
 func crashRows() []row {
 	var rows []row
 	for _, step := range failpoint.Steps() {
-		rows = append(rows, crashRow(step))
+		if !strings.HasPrefix(string(step), "task.") { // no sale reaches them; see e2e/distributions_test.go
+			rows = append(rows, crashRow(step))
+		}
 	}
 	return rows
 }

@@ -1,0 +1,91 @@
+package client
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+)
+
+// Distribution gives coupons to an audience, without claims.
+type Distribution struct {
+	Job
+
+	TemplateID string   `json:"template_id"` // or a pack
+	PackID     string   `json:"pack_id"`
+	Audience   Audience `json:"audience"` // without a list of users
+	Rate       int64    `json:"rate"`     // users a second; 0: no limit
+}
+
+// NewDistribution says what is given, and to whom.
+type NewDistribution struct {
+	TemplateID string   `json:"template_id,omitempty"` // or a pack
+	PackID     string   `json:"pack_id,omitempty"`
+	Audience   Audience `json:"audience,omitzero"`
+	Rate       int64    `json:"rate,omitempty"` // users a second; 0: no limit
+}
+
+// CreateDistribution begins a distribution, which goes on by itself.
+func (c *Client) CreateDistribution(ctx context.Context, d NewDistribution, options ...CallOption) (Distribution, error) {
+	var made Distribution
+	err := c.post(ctx, "/distributions", d, &made, options)
+	return made, err
+}
+
+// ImportDistribution begins a distribution to the users of a file, CSV with the
+// column user_id. It is tried once, like ImportUsers; with a key of the caller's
+// (WithIdempotencyKey) it may be called again.
+func (c *Client) ImportDistribution(ctx context.Context, d NewDistribution, file io.Reader, options ...CallOption) (Distribution, error) {
+	query := url.Values{}
+	for name, value := range map[string]string{"template_id": d.TemplateID, "pack_id": d.PackID} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	if d.Rate > 0 {
+		query.Set("rate", strconv.FormatInt(d.Rate, 10))
+	}
+	request := &call{method: http.MethodPost, path: "/distributions/import?" + query.Encode(), file: file, mediaType: CSV}
+	for _, option := range options {
+		option(request)
+	}
+	var made Distribution
+	err := c.upload(ctx, request, &made)
+	return made, err
+}
+
+// Distribution fetches a distribution, as far as it has come.
+func (c *Client) Distribution(ctx context.Context, id string) (Distribution, error) {
+	var d Distribution
+	err := c.get(ctx, "/distributions/"+url.PathEscape(id), nil, &d)
+	return d, err
+}
+
+// Distributions fetches a page of distributions.
+func (c *Client) Distributions(ctx context.Context, page PageOptions) (Page[Distribution], error) {
+	var list Page[Distribution]
+	err := c.get(ctx, "/distributions", page.query(), &list)
+	return list, err
+}
+
+// PauseDistribution has nobody get anything until it is resumed.
+func (c *Client) PauseDistribution(ctx context.Context, id string, options ...CallOption) (Distribution, error) {
+	return c.moveDistribution(ctx, id, "pause", options)
+}
+
+// ResumeDistribution goes on with one that was paused.
+func (c *Client) ResumeDistribution(ctx context.Context, id string, options ...CallOption) (Distribution, error) {
+	return c.moveDistribution(ctx, id, "resume", options)
+}
+
+// CancelDistribution ends a distribution for ever; what was given stays.
+func (c *Client) CancelDistribution(ctx context.Context, id string, options ...CallOption) (Distribution, error) {
+	return c.moveDistribution(ctx, id, "cancel", options)
+}
+
+func (c *Client) moveDistribution(ctx context.Context, id, step string, options []CallOption) (Distribution, error) {
+	var d Distribution
+	err := c.post(ctx, "/distributions/"+url.PathEscape(id)+"/"+step, nil, &d, options)
+	return d, err
+}

@@ -6,10 +6,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -30,11 +32,8 @@ func (l *load) quiet(ctx context.Context) error {
 	begun := time.Now()
 	rng := random(l.plan.Row, l.plan.Seed, "quiet")
 	for {
-		l.doubts = slices.DeleteFunc(l.doubts, func(a ask) bool {
-			got := l.attempt(ctx, a, rng.IntN(len(l.servers)))
-			return got.Decided() || got.Status/100 == 4 && got.Code != "in_progress"
-		})
-		problem := fmt.Errorf("%d requests in doubt, such as %+v", len(l.doubts), l.doubts)
+		l.askAgain(ctx, rng)
+		problem := fmt.Errorf("%d requests are in doubt: %+v", len(l.doubts), l.doubts)
 		if len(l.doubts) == 0 {
 			problem = cmp.Or(l.freed(ctx), l.agrees(ctx))
 		}
@@ -42,6 +41,23 @@ func (l *load) quiet(ctx context.Context) error {
 			return problem
 		}
 	}
+}
+
+// askAgain sends every request that is in doubt once more, all at the same time.
+func (l *load) askAgain(ctx context.Context, rng *rand.Rand) {
+	again := l.doubts
+	l.doubts = nil
+	var all sync.WaitGroup
+	for _, a := range again {
+		server := rng.IntN(len(l.servers))
+		all.Go(func() {
+			got := l.attempt(ctx, a, server)
+			if !got.Decided() && (got.Status/100 != 4 || got.Code == "in_progress") {
+				l.doubt(a)
+			}
+		})
+	}
+	all.Wait()
 }
 
 // freed asks whether every lock has ended that is past its end, or will be in a

@@ -103,7 +103,7 @@ type sequence struct {
 	rng      *rand.Rand
 	coupon   int64
 	ttl      time.Duration
-	tried    time.Duration // when the Try that made the lock was sent
+	tried    time.Duration // when the Try that made the lock was sent, at the earliest
 	possible []protocol
 	asked    int
 }
@@ -177,8 +177,12 @@ func (s *sequence) step(name string) history.Op {
 	return s.insist(endOf(history.Act(name), s.xid))
 }
 
+// insist sends a request until it is decided. The lock of a Try can be as old as
+// the first attempt at it.
 func (s *sequence) insist(a ask) (got history.Op) {
 	s.asked++
+	began := s.since()
+	defer func() { got.Sent = began }()
 	a.Request = s.xid + "-" + strconv.Itoa(s.asked)
 	a.Keyed = a.Act == history.Claim
 	for range 200 {

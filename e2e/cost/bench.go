@@ -66,12 +66,16 @@ func (b *bench) run() (err error) {
 	}()
 	b.measured, err = readMeasured(b.docs)
 	b.must(err)
+	if b.render {
+		return b.measured.render(b.docs)
+	}
 	for _, s := range scenarios() {
 		if b.list {
 			b.sayf("%-10s %s\n", s.key, s.about)
 		} else if b.wanted(s.key) {
 			b.sayf("%s  %s: %s\n", time.Now().Format(time.TimeOnly), s.key, s.about)
 			s.run(b)
+			b.must(context.Cause(b.ctx)) // what was cut off is not published
 			b.publish(s)
 		}
 	}

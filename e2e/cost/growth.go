@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -162,37 +161,32 @@ func (b *bench) growth() {
 	b.sayf("  %s coupons filled in after %.0f s\n", figure(float64(b.coupons), 0), time.Since(began).Seconds())
 	broadTemplates := b.fill(broad, filled{coupons: small, templates: b.coupons / 100})
 
-	hot := func(name string, w *way) *subject {
-		return &subject{name: name, way: w, do: newcomers(w.open(1, plenty), firstNew)}
-	}
 	of := func(n int64, what string) string { return figure(float64(n), 0) + " " + what }
-	coupons := []*subject{hot(of(small, "coupons"), few), hot(of(b.coupons, "coupons"), many)}
-	// A thousand of the templates, wherever they stand.
+	hot := func(w *way, n int64) *subject {
+		return &subject{name: of(n, "coupons"), way: w, do: newcomers(w.open(1, plenty), firstNew)}
+	}
+	b.compare("coupons", "Claims on one hot template, by how many coupons there are", hot(few, small), hot(many, b.coupons))
+
+	users := min(fatUsers, b.coupons/fatWallet/2)
+	b.compare("reads", "Wallet reads, by what is in the wallet",
+		&subject{name: "first page of a wallet of 10", way: many, do: readWalletOf(10*fatUsers, users)},
+		&subject{name: "first page of a wallet of 1,000", way: many, do: readWalletOf(firstFat, users)})
+	b.compare("wallet", "Claims on one template after the other, by what is in the users' wallets",
+		&subject{name: "claims into wallets of 10", way: many, do: owners(many.open(walletTemplates, plenty), 0, users)},
+		&subject{name: "claims into wallets of 1,000", way: many, do: owners(many.open(walletTemplates, plenty), firstFat, users)})
+
+	// A thousand of the templates, wherever they stand. They come last, because a
+	// server looks after templates for a while after they were claimed.
 	spread := int64(len(broadTemplates)) / issuing
 	var some []string
 	for i := range int64(issuing) {
 		some = append(some, broadTemplates[i*spread])
 	}
-	templates := []*subject{
-		{name: "1,000 of " + of(issuing, "templates"), way: few, do: newcomers(fewTemplates, 2*firstNew)},
-		{name: "1,000 of " + of(int64(len(broadTemplates)), "templates"), way: broad, do: newcomers(some, 2*firstNew)},
-	}
-	b.touch(templates[0].way, fewTemplates)
-	b.touch(templates[1].way, some)
-	users := min(fatUsers, b.coupons/fatWallet/2)
-	wallets := []*subject{
-		{name: "claims into wallets of 10", way: many, do: owners(many.open(walletTemplates, plenty), 0, users)},
-		{name: "claims into wallets of 1,000", way: many, do: owners(many.open(walletTemplates, plenty), firstFat, users)},
-	}
-	reads := []*subject{
-		{name: "first page of a wallet of 10", way: many, do: readWalletOf(10*fatUsers, users)},
-		{name: "first page of a wallet of 1,000", way: many, do: readWalletOf(firstFat, users)},
-	}
-	b.takeTurns(slices.Concat(coupons, templates, wallets, reads))
-	b.compare("coupons", "Claims on one hot template, by how many coupons there are", coupons)
-	b.compare("templates", "Claims over 1,000 templates, by how many templates there are", templates)
-	b.compare("wallet", "Claims on one template after the other, by what is in the users' wallets", wallets)
-	b.compare("reads", "Wallet reads, by what is in the wallet", reads)
+	b.touch(few, fewTemplates)
+	b.touch(broad, some)
+	b.compare("templates", "Claims over 1,000 templates, by how many templates there are",
+		&subject{name: "1,000 of " + of(issuing, "templates"), way: few, do: newcomers(fewTemplates, 2*firstNew)},
+		&subject{name: "1,000 of " + of(int64(len(broadTemplates)), "templates"), way: broad, do: newcomers(some, 2*firstNew)})
 	b.explain(many, manyTemplates)
 }
 
@@ -205,9 +199,12 @@ func (b *bench) touch(w *way, templates []string) {
 	b.times(w, int64(len(templates)), newcomers(templates, 3*firstNew))
 }
 
-// compare shows two subjects, and what the second costs in the first.
-func (b *bench) compare(key, title string, pair []*subject) {
+// compare weighs two against one another, and shows what the second costs in the
+// first.
+func (b *bench) compare(key, title string, first, second *subject) {
+	pair := []*subject{first, second}
+	b.takeTurns(pair)
 	b.show(key+"/", b.table(title, pair, peers{}))
-	b.values[key] = pair[1].times(pair[0], totalOf)
+	b.values[key] = second.times(first, totalOf)
 	fmt.Fprintf(&b.text, "The second costs %.2f times what the first does.\n\n", b.values[key])
 }

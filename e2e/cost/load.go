@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -32,6 +34,7 @@ type load struct {
 	mu      sync.Mutex
 	latency *hdrhistogram.Histogram // microseconds
 	done    int64
+	busy    int64 // turned away for now
 	failed  int64
 	example error
 }
@@ -95,7 +98,11 @@ func wait(ctx context.Context, due time.Time) bool {
 func (l *load) note(err error, took time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err != nil {
+	switch {
+	case errors.Is(err, errBusy):
+		l.busy++
+		return
+	case err != nil:
 		l.failed++
 		l.example = err
 		return
@@ -141,10 +148,16 @@ func (c *caller) get(ctx context.Context, path string, want int) error {
 
 const commonHeaders = " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer " + apiKey + "\r\n"
 
+// errBusy says that a request was turned away for now.
+var errBusy = errors.New("busy")
+
 func (c *caller) send(ctx context.Context, want int) (err error) {
 	c.answer, err = c.conn.Do(ctx, c.request)
-	if err == nil && c.answer.Status != want {
-		err = fmt.Errorf("answered %d, not %d: %s", c.answer.Status, want, c.answer.Body)
+	switch {
+	case err != nil || c.answer.Status == want:
+		return err
+	case c.answer.Status == http.StatusServiceUnavailable:
+		return fmt.Errorf("%w: %s", errBusy, c.answer.Body)
 	}
-	return err
+	return fmt.Errorf("answered %d, not %d: %s", c.answer.Status, want, c.answer.Body)
 }

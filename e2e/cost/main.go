@@ -65,6 +65,7 @@ type options struct {
 	soakFor time.Duration
 	docs    string // folder of the documents to write into; "": none
 	list    bool
+	render  bool // measure nothing
 }
 
 var errUsage = errors.New("see -help")
@@ -82,6 +83,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags.Int64Var(&o.coupons, "coupons", 10_000_000, "coupons in the larger table of growth, at least 1,000,000; there are a hundredth as many templates")
 	flags.DurationVar(&o.soakFor, "soak", 10*time.Minute, "how long the soak goes on")
 	write := flags.Bool("write", false, "put the results into docs/")
+	flags.BoolVar(&o.render, "render", false, "measure nothing: write aims and capacity into docs/ again, from the figures there")
 	flags.BoolVar(&o.list, "list", false, "name the scenarios")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -92,7 +94,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	if *quick {
 		o.only, o.rounds, *seconds = []string{"hot"}, min(o.rounds, 3), min(*seconds, 2)
 	}
-	if *write && !*quick {
+	if *write && !*quick || o.render {
 		o.docs = "docs"
 	}
 	o.turn = time.Duration(*seconds * float64(time.Second))

@@ -118,9 +118,18 @@ func (b *bench) publish(s scenario) {
 	b.must(b.measured.write(b.docs))
 	path := filepath.Join(b.docs, performancePage)
 	b.must(replace(path, s.key, text))
-	b.must(replace(path, "aims", b.measured.aims()))
-	b.must(replace(path, "machine", b.measured.Machine+"\n"))
-	b.must(replace(filepath.Join(b.docs, capacityPage), "capacity", b.measured.capacity()))
+	b.must(b.measured.render(b.docs))
+}
+
+// render writes what is computed from the figures: the machine, the aims, and
+// the capacity sheet.
+func (m Measured) render(dir string) error {
+	path := filepath.Join(dir, performancePage)
+	return errors.Join(
+		replace(path, "machine", m.Machine+"\n"),
+		replace(path, "aims", m.aims()),
+		replace(filepath.Join(dir, capacityPage), "capacity", m.capacity()),
+	)
 }
 
 // machine says on what the run is.

@@ -64,6 +64,9 @@ func (b *bench) turn(s *subject, length time.Duration) {
 	writes := b.written(s.way)
 
 	s.done += l.done
+	if l.busy > 0 {
+		b.sayf("  %s: %d of %d were turned away as busy\n", s.name, l.busy, l.busy+l.done)
+	}
 	if l.done == 0 || l.failed > l.done/100 {
 		b.Fatalf("%s: %d answered as they should be, %d otherwise, such as: %w\n%s", s.name, l.done, l.failed, l.example, s.way.lastWords())
 	}

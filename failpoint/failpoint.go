@@ -34,6 +34,9 @@ const (
 	EndCommitted Step = "end.committed"
 	ExpireListed Step = "expire.listed" // the job knows which locks to end
 
+	RemindWritten   Step = "remind.written"   // messages are written and reminders deleted, nothing is committed
+	RemindCommitted Step = "remind.committed" // the users have their messages
+
 	AnswerOpen Step = "answer.open" // a lock or its end is committed, its idempotency key is not kept
 	AnswerKept Step = "answer.kept" // it is kept, and told to nobody
 
@@ -63,6 +66,7 @@ func Steps() []Step {
 		ClaimReserved, ClaimLocked, ClaimWritten, ClaimCommitted, ClaimTold,
 		LockEntered, LockWritten, LockCommitted,
 		EndEntered, EndWritten, EndCommitted, ExpireListed,
+		RemindWritten, RemindCommitted,
 		AnswerOpen, AnswerKept,
 		RefundEntered, RefundInserted, RefundWritten, RefundCommitted,
 		RebuildNumbered, RebuildBegun, RebuildLoaded, RebuildOpened,

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"scrip/failpoint"
 	"scrip/models"
 )
 
@@ -36,11 +37,14 @@ func (s *Store) SendReminders(ctx context.Context, now time.Time, limit int) (se
 			}
 			sent += n
 		}
-		return s.dropReminders(ctx, t, rows)
+		err = s.dropReminders(ctx, t, rows)
+		failpoint.Reach(failpoint.RemindWritten)
+		return err
 	})
 	if err != nil {
 		return 0, false, fmt.Errorf("send reminders: %w", err)
 	}
+	failpoint.Reach(failpoint.RemindCommitted)
 	return sent, more, nil
 }
 

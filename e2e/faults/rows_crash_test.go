@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"scrip/e2e/faults/history"
 	"scrip/failpoint"
 )
 
@@ -44,6 +45,10 @@ func crashRow(step failpoint.Step) row {
 		// Something has to be pending first. Whoever settles it dies next.
 		r.needs.crash = fmt.Sprint(failpoint.ClaimReserved, ":", 5, ",", step, ":", 1)
 		r.needs.servers = 1
+	case "remind":
+		// Days that have come when a coupon is claimed: it is reminded of at once.
+		r.needs.crash, r.needs.remind = fmt.Sprint(step, ":", 2), []int{60, 1}
+		r.after = remindedOnce
 	case "expire":
 		r.needs.crash = fmt.Sprint(step, ":", 1)
 	case "rebuild":
@@ -144,4 +149,39 @@ func TestAnOrdinaryProgramHasNoFailpoints(t *testing.T) {
 	if slices.Contains(failpoint.Steps(), "") {
 		t.Error("a step without a name would be in every program")
 	}
+}
+
+// remindedOnce demands that everybody has one message for each day who has a
+// coupon that no order ever wanted: the job had all the time to tell of it.
+func remindedOnce(w *world, _ *history.State) (wrong []string) {
+	var users []string
+	for deadline := time.Now().Add(longestLife); ; pause(w.Context(), 100*time.Millisecond) {
+		users = nil
+		const untold = `SELECT DISTINCT c.user_id FROM coupons c WHERE c.template_id = %d
+			AND NOT EXISTS (SELECT 1 FROM coupon_operations o WHERE o.coupon_id = c.id)
+			AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.user_id = c.user_id)`
+		if err := rows(w.Context(), w.db, &users, fmt.Sprintf(untold, w.stream), func(u *string) []any { return []any{u} }); err != nil {
+			return []string{err.Error()}
+		}
+		if len(users) == 0 || time.Now().After(deadline) {
+			break
+		}
+	}
+	for _, user := range users {
+		wrong = append(wrong, user+" was not reminded")
+	}
+	const often = "SELECT user_id FROM messages GROUP BY user_id HAVING COUNT(*) > COUNT(DISTINCT occasion)"
+	users = nil
+	if err := rows(w.Context(), w.db, &users, often, func(u *string) []any { return []any{u} }); err != nil {
+		return []string{err.Error()}
+	}
+	for _, user := range users {
+		wrong = append(wrong, user+" was reminded more than once a day")
+	}
+	var told []string
+	if err := rows(w.Context(), w.db, &told, "SELECT user_id FROM messages", func(u *string) []any { return []any{u} }); err != nil || len(told) == 0 {
+		wrong = append(wrong, fmt.Sprint("nobody was reminded ", err))
+	}
+	w.note("%d were reminded", len(told))
+	return wrong
 }

@@ -42,6 +42,7 @@ type engines struct {
 	crash    string        // the failpoints to die of, by a program that has them
 	embedded bool          // one server without MariaDB and Redis
 	ahead    time.Duration // of the servers' own clocks is the database's
+	remind   []int         // before how many days the checkouts' coupons remind of their end
 }
 
 // world is a running Scrip with its stores, each behind a proxy, and the things
@@ -243,7 +244,7 @@ func (w *world) furnish() {
 	template := func(stock, limit int64, budgets []string) int64 {
 		id := w.make("/templates", object{
 			"name": "sale", "rule_id": w.rule, "currency": "USD", "stock": stock, "per_user_limit": limit,
-			"validity": object{"days_after_claim": 30}, "budget_ids": budgets,
+			"validity": object{"days_after_claim": 30}, "budget_ids": budgets, "remind_before_days": w.needs.remind,
 		})
 		w.must(http.StatusOK, http.MethodPost, "/templates/"+id+"/publish", nil)
 		number, err := strconv.ParseInt(id, 10, 64)

@@ -80,15 +80,26 @@ func (s *Store) noteExpired(ctx context.Context, t tx, ids []models.ID, now time
 	return int(n), err
 }
 
-// expiryInvariants say that the table follows the time. While nobody runs the
-// job it may not, so the measure is when the job was last at it: its lease says
+// expiryInvariants say that the tables follow the time. While nobody runs the
+// jobs they may not, so the measure is when a job was last at it: its lease says
 // so, and says nothing once it was given back. A coupon whose lock ended late
-// may come after that, hence the hour.
+// may come after that, and a reminder that came due while it held; hence the hour.
 func expiryInvariants() []invariant {
-	return []invariant{{
-		"no coupon is available still that was past its end an hour before the job last looked",
-		`SELECT c.id, c.template_id, c.user_id, c.expires_at FROM leases l
-			JOIN coupons c ON c.status = 'available' AND c.expires_at <= l.until - 3600000
-			WHERE l.name = 'job:expire-coupons'`,
-	}}
+	return []invariant{
+		{
+			"no coupon is available still that was past its end an hour before the job last looked",
+			`SELECT c.id, c.template_id, c.user_id, c.expires_at FROM leases l
+				JOIN coupons c ON c.status = 'available' AND c.expires_at <= l.until - 3600000
+				WHERE l.name = 'job:expire-coupons'`,
+		},
+		{
+			"no reminder waits that was due an hour before the job last looked",
+			// Those of a coupon that somebody has just got are due from the start.
+			`SELECT r.due_at, r.coupon_id FROM leases l
+				JOIN reminders r ON r.due_at <= l.until - 3600000
+				JOIN coupons c ON c.id = r.coupon_id AND c.claimed_at <= l.until - 3600000
+				WHERE l.name = 'job:remind' AND NOT EXISTS (SELECT 1 FROM coupon_operations o
+					WHERE o.coupon_id = r.coupon_id AND o.created_at > l.until - 3600000)`,
+		},
+	}
 }

@@ -21,7 +21,7 @@ type Remind struct {
 
 // remindChunk is how many coupons one step looks at. Their users wait for the
 // step's end if they claim, use or give one up meanwhile.
-const remindChunk = 500
+const remindChunk = 200
 
 // Step sends what one chunk of coupons comes to.
 func (j Remind) Step(ctx context.Context) (changed int, more bool, err error) {

@@ -41,6 +41,7 @@ type app struct {
 	log      *slog.Logger
 	store    *store.Store
 	gate     filter
+	codeKeys *issuing.CodeKeys
 	claims   *claims.Service
 	checkout *checkout.Service
 	auth     *middleware.Authenticator
@@ -62,6 +63,7 @@ type filter interface {
 	State(ctx context.Context, template models.ID) (models.GateState, error)
 	Touched(ctx context.Context, since time.Time, most int) ([]models.ID, error)
 	Pending(ctx context.Context, template models.ID, olderThan time.Time, most int) ([]models.PendingClaim, error)
+	Guess(ctx context.Context, asks []models.Guess) ([]time.Duration, error)
 	Ping(ctx context.Context) error
 	Close() error
 }
@@ -76,7 +78,7 @@ func newApp(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *app, e
 		}
 	}()
 	for _, step := range []func(context.Context) error{
-		a.openStore, a.openGate, a.startClaims, a.startCheckout, a.startAuth, a.buildDeliver, a.startJobs, a.buildServer,
+		a.openStore, a.openGate, a.openCodeKeys, a.startClaims, a.startCheckout, a.startAuth, a.buildDeliver, a.startJobs, a.buildServer,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, err
@@ -130,6 +132,14 @@ func (a *app) openGate(ctx context.Context) error {
 	return nil
 }
 
+func (a *app) openCodeKeys(ctx context.Context) (err error) {
+	if a.cfg.MySQL.DSN != "" && a.cfg.Codes.Key == "" {
+		a.log.WarnContext(ctx, "codes.key is not set: the key of the claim codes lies in the database beside them")
+	}
+	a.codeKeys, err = openCodeKeys(ctx, a.cfg, a.store)
+	return err
+}
+
 func newGate(ctx context.Context, cfg config.Config, now models.Clock, log *slog.Logger) (filter, error) {
 	if len(cfg.Redis.Addrs) == 0 {
 		return gate.NewMemory(now), nil
@@ -159,6 +169,7 @@ func (a *app) startClaims(context.Context) error {
 	service, err := claims.New(claims.Config{
 		MaxBatch: c.MaxBatch, WaitingRoom: c.WaitingRoom, Lanes: c.Lanes, Direct: c.Direct,
 		CommitTimeout: a.cfg.Jobs.SettleAfter / 2, Grace: commitGrace, DefinitionTTL: c.DefinitionTTL,
+		Codes: claims.Codes{Hash: a.codeKeys.Hash, Guesses: a.guesses()},
 	}, a.store, a.gate, a.log)
 	if err != nil {
 		return err
@@ -166,6 +177,19 @@ func (a *app) startClaims(context.Context) error {
 	a.claims = service
 	a.onStop(func() error { service.Close(); return nil })
 	return nil
+}
+
+// guesses bounds how often a wrong code may be tried.
+func (a *app) guesses() claims.Guesses {
+	g := claims.Guesses{Shared: a.gate, Local: gate.NewMemory(a.store.Now)}
+	if l := a.cfg.Limits; l.Enabled {
+		spread := func(n int64) claims.GuessLimit {
+			return claims.GuessLimit{Burst: n, Every: time.Minute / time.Duration(n)}
+		}
+		g.User = claims.GuessLimit{Burst: l.WrongCodesPerUser, Every: time.Minute}
+		g.Address, g.All = spread(l.WrongCodesPerAddress), spread(l.WrongCodesInAll)
+	}
+	return g
 }
 
 // programs is how many compiled rule expressions are kept.
@@ -253,12 +277,14 @@ func (a *app) startJobs(context.Context) error {
 // kinds is how each kind of job is done.
 func (a *app) kinds() jobs.Kinds {
 	distributions := &issuing.Distributions{Store: a.store, Gate: a.gate, Log: a.log}
-	return jobs.Kinds{models.JobDistribution: distributions.Do}
+	codes := issuing.NewCodes(a.store, a.codeKeys)
+	return jobs.Kinds{models.JobDistribution: distributions.Do, models.JobCodes: codes.Make}
 }
 
 func (a *app) buildServer(context.Context) error {
 	gin.SetMode(gin.ReleaseMode)
 	a.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	a.metrics.MustRegister(a.claims.Collectors()...)
 	measure, err := middleware.NewMetrics(a.metrics) //nolint:contextcheck // each request brings its own
 	if err != nil {
 		return err
@@ -305,6 +331,9 @@ func deadlines(cfg config.Config) map[string]time.Duration {
 	for _, route := range []string{"/v1/locks/:xid/refund", "/v1/locks/batch/confirm", "/v1/locks/batch/cancel"} {
 		all[route] = cfg.Checkout.Timeout
 	}
+	// Five million codes to a slow client; what it may take for a piece of them is
+	// bounded where they are sent.
+	all["/v1/templates/:id/codes.csv"] = time.Hour
 	maps.Copy(all, cfg.HTTP.TimeoutsByRoute())
 	return all
 }
@@ -343,6 +372,7 @@ func (a *app) deps(measure gin.HandlerFunc) handlers.Deps {
 	}
 	return handlers.Deps{
 		Store: a.store, Claims: a.claims, Checkout: a.checkout, Audience: &issuing.Audience{Store: a.store}, ForgetKey: a.auth.Forget,
+		Codes:             issuing.NewCodes(a.store, a.codeKeys),
 		CompileExpression: discount.CompileExpression,
 		Webhooks:          handlers.WebhookRules{Private: a.cfg.Webhooks.AllowPrivate, Public: courier.PublicHost},
 		Now:               a.store.Now,

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"scrip/config"
+	"scrip/issuing"
 	"scrip/jobs"
 	"scrip/models"
 	"scrip/store"
@@ -38,6 +39,15 @@ func check(cmd *cobra.Command, cfg config.Config, st *store.Store) error {
 	if err != nil {
 		return err
 	}
+	const shown = "every code that its owner is shown can be found"
+	lost, err := checkCodes(cmd.Context(), cfg, st)
+	if err != nil {
+		return err
+	}
+	checked = append(checked, shown)
+	for _, row := range lost {
+		broken = append(broken, store.Violation{Invariant: shown, Row: row})
+	}
 	const ours = "the gate agrees with the database"
 	if len(cfg.Redis.Addrs) > 0 {
 		differing, err := checkGate(cmd.Context(), cfg, st)
@@ -65,6 +75,15 @@ func check(cmd *cobra.Command, cfg config.Config, st *store.Store) error {
 		return fmt.Errorf("%w: %d rows", errInconsistent, len(broken))
 	}
 	return nil
+}
+
+// checkCodes opens all that is sealed.
+func checkCodes(ctx context.Context, cfg config.Config, st *store.Store) ([]string, error) {
+	keys, err := openCodeKeys(ctx, cfg, st)
+	if err != nil {
+		return nil, err
+	}
+	return issuing.NewCodes(st, keys).Check(ctx)
 }
 
 // A gate that differs is asked again: claims may be under way.

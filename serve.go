@@ -18,6 +18,7 @@ import (
 
 	"scrip/config"
 	"scrip/handlers/middleware"
+	"scrip/issuing"
 	"scrip/models"
 	"scrip/store"
 )
@@ -74,6 +75,7 @@ func ensureKey(ctx context.Context, st *store.Store, plain string) error {
 
 const (
 	secretFile  = "jwt_secret"
+	codeKeyFile = "codes_key"
 	secretBytes = 32
 )
 
@@ -84,21 +86,65 @@ func jwtSecret(cfg config.Config) (string, error) {
 	if cfg.Auth.JWTSecret != "" || cfg.MySQL.DSN != "" || cfg.Auth.JWKSURL != "" {
 		return string(cfg.Auth.JWTSecret), nil
 	}
-	path := filepath.Join(cfg.DataDir, secretFile)
+	return keptSecret(cfg.DataDir, secretFile)
+}
+
+// keptSecret reads a secret of our own making from a folder, where it is made by
+// whoever asks first.
+func keptSecret(dir, file string) (string, error) {
+	path := filepath.Join(dir, file)
 	kept, err := os.ReadFile(path) //nolint:gosec // the operator's own folder
-	if err == nil {
-		return strings.TrimSpace(string(kept)), nil
+	if errors.Is(err, os.ErrNotExist) {
+		if err := makeSecret(dir, path); err != nil {
+			return "", err
+		}
+		kept, err = os.ReadFile(path) //nolint:gosec // as above
 	}
-	if !errors.Is(err, os.ErrNotExist) {
-		return "", err
-	}
-	if err := os.MkdirAll(cfg.DataDir, 0o750); err != nil {
-		return "", err
+	return strings.TrimSpace(string(kept)), err
+}
+
+// makeSecret writes one whole before it has its name, and only if there is none
+// by then: of those who start together one is first, and its secret is everybody's.
+func makeSecret(dir, path string) error {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return err
 	}
 	var random [secretBytes]byte
 	_, _ = rand.Read(random[:]) // never fails: crypto/rand ends the program instead
-	secret := hex.EncodeToString(random[:])
-	return secret, os.WriteFile(path, []byte(secret+"\n"), 0o600)
+	fresh, err := os.CreateTemp(dir, ".secret-*")
+	if err != nil {
+		return err
+	}
+	_, err = fresh.WriteString(hex.EncodeToString(random[:]) + "\n")
+	err = errors.Join(err, fresh.Sync(), fresh.Close())
+	if err == nil {
+		if err = os.Link(fresh.Name(), path); errors.Is(err, os.ErrExist) {
+			err = nil
+		}
+	}
+	return errors.Join(err, os.Remove(fresh.Name()))
+}
+
+// openCodeKeys gets the keys of claim codes, by the key in the configuration or,
+// on the embedded default, by one that is kept beside the database.
+func openCodeKeys(ctx context.Context, cfg config.Config, st *store.Store) (*issuing.CodeKeys, error) {
+	current, old := string(cfg.Codes.Key), string(cfg.Codes.OldKey)
+	if cfg.MySQL.DSN == "" && (current == "" || old == "") {
+		own, err := keptSecret(cfg.DataDir, codeKeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("codes.key: %w", err)
+		}
+		if current == "" {
+			current = own
+		} else {
+			old = own
+		}
+	}
+	keys, err := issuing.OpenCodeKeys(ctx, st, current, old)
+	if err != nil {
+		return nil, fmt.Errorf("codes.key: %w", err)
+	}
+	return keys, nil
 }
 
 const greeting = `Scrip {{.Version}} is listening on {{.URL}}

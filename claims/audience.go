@@ -18,8 +18,8 @@ type storedTags struct {
 // admits judges a claim as Template.Admit does, by the tags that came with the
 // request, and where those do not do by the ones that the template's owner or the
 // platform has stored. Only an audience of tags costs a look-up.
-func (s *storedTags) admits(ctx context.Context, def *models.Template, now time.Time, tags []string) (*models.Error, error) {
-	refusal := def.Admit(now, s.userID, tags)
+func (s *storedTags) admits(ctx context.Context, def *models.Template, way models.Issue, now time.Time, tags []string) (*models.Error, error) {
+	refusal := def.Admit(way, now, s.userID, tags)
 	if refusal == nil || refusal.Code != models.CodeNotEligible || def.Audience.Kind != models.AudienceTags {
 		return refusal, nil
 	}
@@ -29,5 +29,5 @@ func (s *storedTags) admits(ctx context.Context, def *models.Template, now time.
 			return nil, err
 		}
 	}
-	return def.Admit(now, s.userID, slices.Concat(s.by[def.MerchantID], s.by[""])), nil
+	return def.Admit(way, now, s.userID, slices.Concat(s.by[def.MerchantID], s.by[""])), nil
 }

@@ -44,7 +44,7 @@ func (s *Service) fitting(ctx context.Context, chunk []models.Template, user *st
 	var ids []models.ID
 	for i := range chunk {
 		t := &chunk[i]
-		refusal, err := user.admits(ctx, t, now, tags)
+		refusal, err := user.admits(ctx, t, models.IssueClaim, now, tags)
 		if err != nil {
 			return nil, err
 		}

@@ -106,7 +106,7 @@ func (s *Service) packRefusal(
 	var refusal *models.Error
 	for _, def := range defs {
 		var err error
-		if refusal, err = stored.admits(ctx, def, now, tags); err != nil {
+		if refusal, err = stored.admits(ctx, def, models.IssueClaim, now, tags); err != nil {
 			return nil, err
 		}
 		if refusal != nil {

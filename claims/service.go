@@ -33,6 +33,8 @@ type store interface {
 	NextID() (models.ID, error)
 	Definition(ctx context.Context, id models.ID) (models.Template, error)
 	AnsweredBefore(ctx context.Context, key *models.IdempotencyKey, otherwise error) error
+	RememberAnswer(ctx context.Context, op models.Op, result any, failure error) error
+	LookUpCode(ctx context.Context, hash models.CodeHash, userID string) (models.CodeLookup, error)
 	CommitClaims(ctx context.Context, batch []models.Claim) ([]models.Verdict, error)
 	Pack(ctx context.Context, actor models.Principal, id models.ID) (models.Pack, error)
 	StoredTags(ctx context.Context, userID string) (map[string][]string, error)
@@ -52,6 +54,8 @@ type Config struct {
 	CommitTimeout time.Duration // of the gate and one transaction; shorter than what is pending is left alone before it is settled
 	Grace         time.Duration // how long past its deadline a claim waits for the batch that it is in
 	DefinitionTTL time.Duration // how old a template may be by which claims are judged; a tightening edit holds at once all the same
+
+	Codes Codes
 }
 
 // Service grants claims. It is safe for concurrent use.
@@ -61,6 +65,7 @@ type Service struct {
 	log   *slog.Logger
 	cfg   Config
 
+	guard       *guard
 	definitions *definitions
 	holders     *holders
 	batches     *groupcommit.Committer[entry, answer]
@@ -87,7 +92,7 @@ func New(cfg Config, st store, g gate, log *slog.Logger) (*Service, error) {
 	}
 	s := &Service{
 		packCache: packCache,
-		store:     st, gate: g, log: log, cfg: cfg,
+		store:     st, gate: g, log: log, cfg: cfg, guard: newGuard(cfg.Codes.Guesses),
 		definitions: defs, holders: who, finisher: newFinisher(g, log),
 	}
 	s.batches = groupcommit.New(groupcommit.Config{
@@ -122,20 +127,42 @@ const (
 // that an earlier request with the same idempotency key got; an error that
 // wraps models.ErrUnknown says that the coupon may have been granted.
 func (s *Service) Claim(ctx context.Context, op models.Op, template models.ID, userID string, tags []string) (models.Coupon, error) {
-	direct := false
+	return s.claim(ctx, &wish{op: op, userID: userID, tags: tags, who: storedTags{store: s.store, userID: userID}, template: template})
+}
+
+// wish is what somebody claims, and on which way.
+type wish struct {
+	op       models.Op
+	userID   string
+	tags     []string // that came with it
+	who      storedTags
+	template models.ID        // unless there is a code
+	by       *models.CodeHash // nil: by the template's id
+	direct   bool             // without the gate
+}
+
+// way is the template's way of issue that the wish asks for.
+func (w *wish) way() models.Issue {
+	if w.by != nil {
+		return models.IssueCode
+	}
+	return models.IssueClaim
+}
+
+func (s *Service) claim(ctx context.Context, w *wish) (models.Coupon, error) {
 	for try := range maxTries {
-		def, err := s.definition(ctx, op.Actor, template)
+		def, err := s.find(ctx, w)
 		if err != nil {
-			return models.Coupon{}, s.store.AnsweredBefore(ctx, op.Key, err)
+			return models.Coupon{}, err
 		}
-		got, err := s.attempt(ctx, op, def, userID, tags, direct)
+		got, err := s.attempt(ctx, w, def)
 		switch {
 		case err != nil:
 			return models.Coupon{}, s.explain(err)
 		case got.cold:
-			direct = !s.rebuild(ctx, def.ID) || try >= maxLoads
+			w.direct = !s.rebuild(ctx, def.ID) || try >= maxLoads
 		case got.Stale:
-			s.definitions.forget(template)
+			s.definitions.forget(def.ID)
 		case got.Void:
 			continue
 		case got.Replay != nil:
@@ -147,6 +174,18 @@ func (s *Service) Claim(ctx context.Context, op models.Op, template models.ID, u
 		}
 	}
 	return models.Coupon{}, models.Busy("the template is being edited")
+}
+
+// find finds the template that is claimed from.
+func (s *Service) find(ctx context.Context, w *wish) (*models.Template, error) {
+	if w.by != nil {
+		return s.byCode(ctx, w)
+	}
+	def, err := s.definition(ctx, w.op.Actor, w.template)
+	if err != nil {
+		return nil, s.store.AnsweredBefore(ctx, w.op.Key, err)
+	}
+	return def, nil
 }
 
 // definition finds a template for whoever claims from it; a merchant may claim
@@ -170,27 +209,24 @@ func (s *Service) explain(err error) error {
 	return err
 }
 
-// attempt judges a claim by one definition of its template; a direct one
-// without the gate.
-func (s *Service) attempt(
-	ctx context.Context, op models.Op, def *models.Template, userID string, tags []string, direct bool,
-) (answer, error) {
-	refusal, err := s.refusal(ctx, def, userID, tags)
-	if err != nil || refusal != nil && op.Key == nil {
+// attempt judges a claim by one definition of its template.
+func (s *Service) attempt(ctx context.Context, w *wish, def *models.Template) (answer, error) {
+	refusal, err := s.refusal(ctx, w, def)
+	if err != nil || refusal != nil && w.op.Key == nil {
 		return answer{Verdict: models.Verdict{Refused: refusal}}, err
 	}
-	e, err := s.prepare(op, def, userID)
+	e, err := s.prepare(w.op, def, w.userID)
 	if err != nil {
 		return answer{}, err
 	}
 	// A refusal under an idempotency key has to be kept, or was given before.
-	e.Refused, e.direct = refusal, direct
+	e.By, e.Refused, e.direct = w.by, refusal, w.direct
 	got, err := s.batches.Submit(ctx, int64(def.ID), e)
 	if err == nil {
 		err = got.err
 	}
 	if err == nil && got.Refused != nil {
-		s.learn(def, userID, got.Refused)
+		s.learn(def, w.userID, got.Refused)
 	}
 	return got, err
 }
@@ -199,23 +235,22 @@ func (s *Service) attempt(
 // transaction: by what the template admits, and by what was found out before and
 // stays true. A user who has the coupon is told so whatever became of the template
 // since: the first answer may have been lost, and a claim is idempotent for ever.
-func (s *Service) refusal(ctx context.Context, def *models.Template, userID string, tags []string) (*models.Error, error) {
-	if atLimit := s.holders.atLimit(def, userID); atLimit != nil {
+func (s *Service) refusal(ctx context.Context, w *wish, def *models.Template) (*models.Error, error) {
+	if atLimit := s.holders.atLimit(def, w.userID); atLimit != nil {
 		return atLimit, nil
 	}
 	now := s.store.Now()
-	stored := storedTags{store: s.store, userID: userID}
-	refusal, err := stored.admits(ctx, def, now, tags)
+	refusal, err := w.who.admits(ctx, def, w.way(), now, w.tags)
 	if err != nil {
 		return nil, err
 	}
-	if refusal == nil && s.definitions.soldOut(def) && s.holders.hasNone(ctx, def, userID) {
+	if refusal == nil && s.definitions.soldOut(def) && s.holders.hasNone(ctx, def, w.userID) {
 		return models.ErrSoldOut(), nil
 	}
-	if refusal == nil || refusal.Code == models.CodeNotStarted || closed(def, now) && s.holders.hasNone(ctx, def, userID) {
+	if refusal == nil || refusal.Code == models.CodeNotStarted || closed(def, now) && s.holders.hasNone(ctx, def, w.userID) {
 		return refusal, nil
 	}
-	have, err := s.store.Holdings(ctx, def.ID, userID)
+	have, err := s.store.Holdings(ctx, def.ID, w.userID)
 	if err != nil {
 		return nil, err
 	}

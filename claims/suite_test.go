@@ -2,6 +2,7 @@ package claims_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"log/slog"
 	"os"
 	"testing"
@@ -40,6 +41,7 @@ type filter interface {
 	State(ctx context.Context, template models.ID) (models.GateState, error)
 	Touched(ctx context.Context, since time.Time, most int) ([]models.ID, error)
 	Pending(ctx context.Context, template models.ID, olderThan time.Time, most int) ([]models.PendingClaim, error)
+	Guess(ctx context.Context, asks []models.Guess) ([]time.Duration, error)
 	Close() error
 }
 
@@ -69,19 +71,19 @@ func onBoth(t *testing.T, test func(t *testing.T, w world)) {
 	})
 }
 
-func newWorld(t *testing.T, opts store.Options, g filter) world {
-	t.Helper()
+func newWorld(tb testing.TB, opts store.Options, g filter) world {
+	tb.Helper()
 	opts.MaxOpenConns = 8
-	st, err := store.Open(t.Context(), opts)
+	st, err := store.Open(tb.Context(), opts)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		if err := g.Close(); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 		if err := st.Close(context.Background()); err != nil {
-			t.Error(err)
+			tb.Error(err)
 		}
 	})
 	return world{Store: st, gate: g}
@@ -91,16 +93,28 @@ func config() claims.Config {
 	return claims.Config{
 		MaxBatch: 64, WaitingRoom: 2000, Lanes: 2, Direct: 64,
 		CommitTimeout: 10 * time.Second, DefinitionTTL: time.Second,
+		Codes: claims.Codes{Hash: hashOf},
 	}
+}
+
+// hashOf stands for the keyed hash of a code.
+func hashOf(typed string) models.CodeHash {
+	sum := sha256.Sum256([]byte(models.FoldCode(typed)))
+	return models.CodeHash(sum[:16])
 }
 
 func (w world) service(t *testing.T) *claims.Service {
 	t.Helper()
-	s, err := claims.New(config(), w.Store, w.gate, slog.New(slog.DiscardHandler))
+	return w.serviceOf(t, config())
+}
+
+func (w world) serviceOf(tb testing.TB, cfg claims.Config) *claims.Service {
+	tb.Helper()
+	s, err := claims.New(cfg, w.Store, w.gate, slog.New(slog.DiscardHandler))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(s.Close)
+	tb.Cleanup(s.Close)
 	return s
 }
 
@@ -108,19 +122,19 @@ func (w world) op() models.Op {
 	return models.Op{Actor: models.Principal{Role: models.RolePlatform, Credential: "key:1"}, At: w.Now()}
 }
 
-func (w world) template(t *testing.T, stock *int64, limit int64) models.Template {
-	t.Helper()
-	rule := must(w.CreateRule(t.Context(), w.op(), models.Rule{
+func (w world) template(tb testing.TB, stock *int64, limit int64) models.Template {
+	tb.Helper()
+	rule := must(w.CreateRule(tb.Context(), w.op(), models.Rule{
 		Name: "10 off", Kind: models.KindPercentOff, Stacking: models.DefaultStacking(),
 		Effect: models.Effect{PercentOffBP: new(int64(1000))},
-	}))(t)
+	}))(tb)
 	spec := models.TemplateSpec{
 		Name: "sale", RuleID: rule.ID, Currency: "USD", Stock: stock, PerUserLimit: limit,
 		Validity: models.Validity{DaysAfterClaim: new(7)}, ReturnPolicy: models.DefaultReturnPolicy(),
 	}
 	spec.Normalize()
-	draft := must(w.CreateTemplate(t.Context(), w.op(), "", spec))(t)
-	return must(w.MoveTemplate(t.Context(), w.op(), draft.ID, models.ActionPublish))(t)
+	draft := must(w.CreateTemplate(tb.Context(), w.op(), "", spec))(tb)
+	return must(w.MoveTemplate(tb.Context(), w.op(), draft.ID, models.ActionPublish))(tb)
 }
 
 // settled lets the gate come to rest; then every invariant must hold.

@@ -74,11 +74,15 @@ func (c *Client) ImportUsers(ctx context.Context, mediaType string, file io.Read
 
 // upload sends a file, once.
 func (c *Client) upload(ctx context.Context, request *call, out any) error {
-	patient := *c.http
-	patient.Timeout = 0
-	once := *c
-	once.http = &patient
-	return once.try(ctx, request, out)
+	return c.patient().try(ctx, request, out)
+}
+
+// patient is the same client without a limit of time for one try.
+func (c *Client) patient() *Client {
+	unbounded, patient := *c.http, *c
+	unbounded.Timeout = 0
+	patient.http = &unbounded
+	return &patient
 }
 
 // Job is long work that goes on when its request is answered.

@@ -22,6 +22,7 @@ const (
 	CodeEnded          = "ended"
 	CodePaused         = "paused"
 	CodeNotEligible    = "not_eligible"
+	CodeInvalidCode    = "code_invalid" // a claim code that cannot serve this user, whatever the reason
 	CodeNotFound       = "not_found"
 	CodeVersion        = "version_mismatch"
 	CodeInProgress     = "in_progress"

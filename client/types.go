@@ -179,10 +179,12 @@ type Coupon struct {
 	UsedAt      *time.Time `json:"used_at,omitempty"`
 }
 
-// Claim asks for one coupon of a template. UserID is for callers with an API
+// Claim asks for one coupon: of the template that is named, or by a code, as it
+// was typed, of the one that this belongs to. UserID is for callers with an API
 // key; an end user's token says itself whose claim it is.
 type Claim struct {
-	TemplateID string `json:"template_id"`
+	TemplateID string `json:"template_id,omitempty"`
+	Code       string `json:"code,omitempty"`
 	UserID     string `json:"user_id,omitempty"`
 }
 

@@ -16,6 +16,7 @@ type Config struct {
 	Redis      Redis
 	Auth       Auth
 	Claims     Claims
+	Codes      Codes
 	Checkout   Checkout
 	Limits     Limits
 	Jobs       Jobs
@@ -91,6 +92,12 @@ type Claims struct {
 	DefinitionTTL time.Duration
 }
 
+// Codes are the keys under which claim codes are kept.
+type Codes struct {
+	Key    Secret // empty: their own key lies in the database as it is
+	OldKey Secret // opens what Key does not yet
+}
+
 // Checkout bounds the way of locks, confirms and cancels.
 type Checkout struct {
 	Timeout     time.Duration
@@ -109,6 +116,10 @@ type Limits struct {
 	KeyBurst            int
 	FailedAuthPerSecond int // of one client address
 	FailedAuthBurst     int
+
+	WrongCodesPerUser    int64 // at once, and then one a minute
+	WrongCodesPerAddress int64 // at once, and a minute
+	WrongCodesInAll      int64 // at once, and a minute
 }
 
 // Jobs is how often the background work looks for something to do.

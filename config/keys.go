@@ -99,6 +99,10 @@ func authKeys(c *Config) []key {
 		number("limits.key_burst", &c.Limits.KeyBurst, "100", 1, 1_000_000),
 		number("limits.failed_auth_per_second", &c.Limits.FailedAuthPerSecond, "20", 1, 1_000_000),
 		number("limits.failed_auth_burst", &c.Limits.FailedAuthBurst, "200", 1, 1_000_000),
+		// More than ten a minute no user is allowed.
+		number("limits.wrong_codes_per_user", &c.Limits.WrongCodesPerUser, "10", 1, 10),
+		number("limits.wrong_codes_per_address", &c.Limits.WrongCodesPerAddress, "600", 1, 60_000),
+		number("limits.wrong_codes_in_all", &c.Limits.WrongCodesInAll, "6000", 1, 60_000),
 	}
 }
 
@@ -111,6 +115,8 @@ func workKeys(c *Config) []key {
 		number("claims.direct", &c.Claims.Direct, "256", 1, 100_000),
 		// An edit that loosens a template is seen everywhere within 2 s.
 		span("claims.definition_ttl", &c.Claims.DefinitionTTL, "1s", 0, 2*time.Second),
+		hide(text("codes.key", &c.Codes.Key, "", "empty or at least 32 characters", isLongSecret)),
+		hide(text("codes.old_key", &c.Codes.OldKey, "", "empty or at least 32 characters", isLongSecret)),
 		// What is held past its end is free within 5 s: so long a confirm that came
 		// in time may wait, and then a job has to come by.
 		span("checkout.timeout", &c.Checkout.Timeout, "2s", 10*time.Millisecond, 3*time.Second),
@@ -216,6 +222,12 @@ func list(name string, field *[]string, allowed string, ok func(string) bool) ke
 }
 
 func anything(string) bool { return true }
+
+// isLongSecret takes what can be a key: 32 characters, such as of openssl rand.
+func isLongSecret(s string) bool {
+	const least = 32
+	return s == "" || len(s) >= least
+}
 
 func isSet(s string) bool { return strings.TrimSpace(s) != "" }
 

@@ -86,9 +86,8 @@ func newSiteOf(t *testing.T, program string, servers int, env ...string) *site {
 	t.Helper()
 	// A test is right on a machine that is slow or has better to do, too: what
 	// deadlines are for is tested where it is meant.
-	patient := []string{"SCRIP_CLAIMS_TIMEOUT=4s"}
-	s := &site{env: append(append(patient, env...),
-		"SCRIP_AUTH_BOOTSTRAP_KEY="+platformKey, "SCRIP_AUTH_JWT_SECRET="+jwtSecret, "SCRIP_LIMITS_ENABLED=false")}
+	patient := []string{"SCRIP_CLAIMS_TIMEOUT=4s", "SCRIP_LIMITS_ENABLED=false"} // env may say otherwise
+	s := &site{env: append(append(patient, env...), "SCRIP_AUTH_BOOTSTRAP_KEY="+platformKey, "SCRIP_AUTH_JWT_SECRET="+jwtSecret)}
 	for range servers {
 		s.servers = append(s.servers, enginetest.Program(t, program, func(addr string) []string {
 			return append([]string{"SCRIP_HTTP_ADDR=" + addr}, s.env...)

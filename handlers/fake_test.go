@@ -39,8 +39,9 @@ type fake struct {
 	job      models.Job
 	user     models.User
 	failures []models.DeliveryFailure
-	broken   error // that ends the failures
-	rows     int   // how many rows every list has
+	broken   error    // that ends the failures
+	rows     int      // how many rows every list has
+	pieces   []string // of an answer that is streamed
 	refusal  error
 	bounds   []gin.HandlerFunc // beside that of the body
 	enter    chan struct{}     // if set, a change says that it has begun …
@@ -365,6 +366,7 @@ func serve(tb testing.TB, f *fake, actor models.Principal) http.Handler {
 	router, err := Routes(Deps{
 		Store:    f,
 		Claims:   f,
+		Codes:    codeMaker{f},
 		Checkout: f,
 		Audience: f,
 		CompileExpression: func(s string) error {

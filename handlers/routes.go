@@ -27,6 +27,7 @@ type stores interface {
 	webhookStore
 	packStore
 	distributionStore
+	codeStore
 	answerStore
 }
 
@@ -44,6 +45,7 @@ type checkouts interface {
 type Deps struct {
 	Store    stores
 	Claims   claimService
+	Codes    codeService
 	Checkout checkouts
 	Audience audienceService
 
@@ -150,6 +152,9 @@ func (a *api) merchantSide(v1 *gin.RouterGroup) {
 	v1.POST("/templates/:id/stock", owner, do(a.addStock))
 	v1.GET("/templates/:id/stats", owner, do(a.templateStats))
 	v1.GET("/templates/:id/coupons", owner, do(a.templateCoupons))
+	v1.POST("/templates/:id/codes", owner, do(a.createCodes))
+	v1.GET("/templates/:id/codes", owner, do(a.listCodes))
+	v1.GET("/templates/:id/codes.csv", owner, do(a.exportCodes))
 	v1.POST("/coupons/:id/revoke", owner, do(a.revokeCoupon))
 
 	v1.POST("/budgets", owner, do(a.createBudget))

@@ -3,6 +3,7 @@ package handlers
 import (
 	"crypto/sha256"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,8 +33,13 @@ func TestClaimForWhom(t *testing.T) {
 		"nothing":                {service(), `{}`, 422, "", nil, []string{"template_id", "user_id"}},
 		"a bad tag":              {service(), `{"template_id":"21","user_id":"u2","user_tags":["a",""]}`, 422, "", nil, []string{"user_tags[1]"}},
 		"a number for the id":    {user(), `{"template_id":21}`, 422, "", nil, []string{"template_id"}},
-		"a code":                 {user(), `{"code":"ABC"}`, 422, "", nil, []string{"code"}},
+		"a code":                 {user(), `{"code":"ABC"}`, 201, "u1", []string{"vip"}, nil},
+		"a code for another":     {service(), `{"code":"ABC","user_id":"u2"}`, 201, "u2", nil, nil},
+		"a code and a template":  {user(), `{"code":"ABC","template_id":"21"}`, 422, "", nil, []string{"code"}},
+		"an empty code":          {user(), `{"code":""}`, 422, "", nil, []string{"code"}},
+		"a long code":            {user(), `{"code":"` + strings.Repeat("x", 201) + `"}`, 422, "", nil, []string{"code"}},
 		"a pack as well":         {user(), `{"pack_id":"1","template_id":"21"}`, 422, "", nil, []string{"pack_id"}},
+		"a pack and a code":      {user(), `{"pack_id":"1","code":"ABC"}`, 422, "", nil, []string{"code"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -79,6 +79,8 @@ func TestGolden(t *testing.T) {
 		"line_report": viewLineReport(models.LineReport{Imported: 5, Failed: 1, Errors: []models.LineError{
 			{Line: 7, FieldError: models.FieldError{Field: "email", Code: models.CodeInvalid, Detail: "must be an address"}},
 		}}),
+		"code_batch":         viewCodeBatch(newCodeBatch(from)),
+		"code_shared":        viewSharedCode("Summer 25")(models.CodeBatch{ID: 96, TemplateID: 21, Count: 1, UsageLimit: 100, CreatedAt: from}),
 		"line_report_none":   viewLineReport(models.LineReport{Imported: 5}),
 		"job":                viewJob(f.job),
 		"job_failed":         viewJob(failed),

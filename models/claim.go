@@ -18,6 +18,10 @@ type Claim struct {
 	// store refuses to use it when the row has another version by now.
 	Template *Template
 
+	// By is the claim code that the coupon is claimed by, folded and hashed; nil
+	// where the template alone is named.
+	By *CodeHash
+
 	// New is set when the gate let the claim in: it knew no other of this user.
 	New bool
 
@@ -42,13 +46,14 @@ type Verdict struct {
 	Epoch int64 // the template's, under which a coupon was granted
 }
 
-// Admit judges a claim by everything but the counters: state, window, way of
-// issue, audience, and whether the coupon could still be used at all.
-func (t *Template) Admit(now time.Time, userID string, tags []string) *Error {
+// Admit judges a claim on one way of issue by everything but the counters: state,
+// window, the template's own way of issue, audience, and whether the coupon could
+// still be used at all.
+func (t *Template) Admit(way Issue, now time.Time, userID string, tags []string) *Error {
 	if refusal := t.Open(now); refusal != nil {
 		return refusal
 	}
-	if t.Issue != IssueClaim || !t.Audience.Admits(userID, tags) {
+	if t.Issue != way || !t.Audience.Admits(userID, tags) {
 		return Refuse(CodeNotEligible, "this user is not among those who may claim")
 	}
 	return nil

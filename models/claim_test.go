@@ -86,7 +86,7 @@ func TestAdmitInTime(t *testing.T) {
 			if tc.edit != nil {
 				tc.edit(&template)
 			}
-			if got := refusalOf(template.Admit(tc.at, "u1", nil)); got != tc.want {
+			if got := refusalOf(template.Admit(models.IssueClaim, tc.at, "u1", nil)); got != tc.want {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})
@@ -127,7 +127,7 @@ func TestAdmitAudience(t *testing.T) {
 			if tc.want {
 				want = ""
 			}
-			if got := refusalOf(template.Admit(c.from, tc.user, tc.tags)); got != want {
+			if got := refusalOf(template.Admit(models.IssueClaim, c.from, tc.user, tc.tags)); got != want {
 				t.Errorf("got %q, want %q", got, want)
 			}
 			if got := tc.audience.Admits(tc.user, tc.tags); got != tc.want {
@@ -167,7 +167,7 @@ func TestAdmitAll(t *testing.T) {
 						against = append(against, models.CodeNotEligible)
 					}
 					against = slices.DeleteFunc(against, func(c models.Code) bool { return c == "" })
-					got := refusalOf(template.Admit(c.from.Add(offset), "u1", nil))
+					got := refusalOf(template.Admit(models.IssueClaim, c.from.Add(offset), "u1", nil))
 					if got == "" {
 						granted++
 					}

@@ -3,6 +3,7 @@ package models
 import (
 	"bufio"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -74,8 +75,10 @@ func (p *CodePattern) Normalize() {
 // Check notes what is wrong with each field; whether there would be enough
 // codes of the pattern says Scarce.
 func (p *CodePattern) Check(f Faults) {
-	if len(p.Prefix) > MaxCodePrefix || strings.ContainsFunc(strings.ReplaceAll(p.Prefix, "-", ""), notLetterOrDigit) {
-		f.Add("prefix", CodeInvalid, "must be at most %d letters A to Z, digits and hyphens", MaxCodePrefix)
+	// A hyphen in front would make a formula of the code in a spreadsheet.
+	if len(p.Prefix) > MaxCodePrefix || strings.HasPrefix(p.Prefix, "-") ||
+		strings.ContainsFunc(strings.ReplaceAll(p.Prefix, "-", ""), notLetterOrDigit) {
+		f.Add("prefix", CodeInvalid, "must be at most %d letters A to Z, digits and hyphens, the first no hyphen", MaxCodePrefix)
 	}
 	f.Between("length", int64(p.Length), minCodeLength, maxCodeLength)
 	switch symbols, _ := p.symbols(); {
@@ -219,7 +222,7 @@ func (m *CodeMaker) draw() int {
 func CheckSharedCode(f Faults, field, text string) {
 	folded := FoldCode(text)
 	switch {
-	case strings.TrimSpace(text) != text, strings.ContainsFunc(folded, notLetterOrDigit):
+	case strings.Trim(text, " -") != text, strings.ContainsFunc(strings.NewReplacer(" ", "", "-", "").Replace(text), notLetterOrDigit):
 		f.Add(field, CodeInvalid, "must be letters A to Z and digits; spaces and hyphens may stand between them")
 	case len(folded) < minSharedCode || len(text) > maxSharedCode:
 		f.Add(field, CodeOutOfRange, "must be %d to %d characters", minSharedCode, maxSharedCode)
@@ -260,3 +263,13 @@ type CodeLookup struct {
 	UsageLimit int64
 	Own        []ID // coupons that this user has got by it, oldest first
 }
+
+// CodeKey is the key of claim codes as it is kept: Wrapped by another key, or as
+// it is.
+type CodeKey struct {
+	Wrapped bool
+	Text    []byte
+}
+
+// ErrCodeTaken says that a code was drawn which there is already.
+var ErrCodeTaken = errors.New("a code was drawn that is taken")

@@ -107,7 +107,7 @@ func TestCodesBearACrockfordCheckCharacter(t *testing.T) {
 func TestCodesOfAnyPattern(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
-		p := pattern(rapid.StringMatching("[A-Za-z0-9-]{0,20}").Draw(rt, "prefix"), rapid.IntRange(6, 32).Draw(rt, "length"),
+		p := pattern(rapid.StringMatching("([A-Z][A-Za-z0-9-]{0,19})?").Draw(rt, "prefix"), rapid.IntRange(6, 32).Draw(rt, "length"),
 			rapid.StringMatching("[A-Za-z0-9]{2,64}").Draw(rt, "charset"))
 		f := models.NewFaults()
 		p.Check(f)
@@ -158,6 +158,7 @@ func TestCodePatternCheck(t *testing.T) {
 		"prefix too long":    {pattern(strings.Repeat("A", 21), 0, ""), []fault{{"prefix", models.CodeInvalid}}},
 		"prefix, umlaut":     {pattern("Ä", 0, ""), []fault{{"prefix", models.CodeInvalid}}},
 		"prefix, space":      {pattern("A B", 0, ""), []fault{{"prefix", models.CodeInvalid}}},
+		"prefix, a hyphen":   {pattern("-A", 0, ""), []fault{{"prefix", models.CodeInvalid}}},
 		"prefix, symbol":     {pattern("A*", 0, ""), []fault{{"prefix", models.CodeInvalid}}},
 		"too short":          {pattern("", 3, ""), []fault{{"length", models.CodeOutOfRange}}},
 		"too long":           {pattern("", 33, ""), []fault{{"length", models.CodeOutOfRange}}},
@@ -222,6 +223,10 @@ func TestCheckSharedCode(t *testing.T) {
 		"":                      {{"code", models.CodeOutOfRange}},
 		"A-B":                   {{"code", models.CodeOutOfRange}},
 		strings.Repeat("A", 41): {{"code", models.CodeOutOfRange}},
+		"-VIP":                  {{"code", models.CodeInvalid}},
+		"VIP-":                  {{"code", models.CodeInvalid}},
+		"VIP\u00a0A":            {{"code", models.CodeInvalid}},
+		"ＶＩＰ":                   {{"code", models.CodeInvalid}},
 		" VIP":                  {{"code", models.CodeInvalid}},
 		"VIP\t":                 {{"code", models.CodeInvalid}},
 		"50%":                   {{"code", models.CodeInvalid}},

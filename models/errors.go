@@ -50,6 +50,10 @@ const (
 	CodeEnded          Code = "ended"
 	CodePaused         Code = "paused"
 	CodeNotEligible    Code = "not_eligible"
+
+	// CodeInvalidCode is the one answer for a claim code that cannot serve this
+	// caller, whatever the reason.
+	CodeInvalidCode Code = "code_invalid"
 )
 
 // Error is a refusal that the caller may be told in full: a code, a sentence
@@ -61,6 +65,15 @@ type Error struct {
 	Fields     []FieldError
 	CouponIDs  []ID          // with already_claimed and limit_reached: what the user has
 	RetryAfter time.Duration // with busy and rate_limited
+	Limit      *RateLimit    // with rate_limited, where the middleware has not told of it
+}
+
+// RateLimit is what a caller went beyond: Quota in each Window, all at once if
+// need be.
+type RateLimit struct {
+	Name   string
+	Quota  int64
+	Window time.Duration
 }
 
 // FieldError says what is wrong with one field; Field is its path as in

@@ -12,3 +12,11 @@ type Guess struct {
 	Every   time.Duration // whole milliseconds
 	Count   bool
 }
+
+// CodeClaim is one user's wish for a coupon by a claim code.
+type CodeClaim struct {
+	Code    string // as it was typed
+	UserID  string
+	Tags    []string
+	Address string // from where a user comes itself; "" when a server asks on its behalf
+}

@@ -24,7 +24,7 @@ type invariant struct {
 const mostRows = 100
 
 func invariants() []invariant {
-	return slices.Concat(claimInvariants(), expiryInvariants(), budgetInvariants(), lockInvariants(), jobInvariants(),
+	return slices.Concat(claimInvariants(), expiryInvariants(), budgetInvariants(), lockInvariants(), codeInvariants(), jobInvariants(),
 		messageInvariants(), packInvariants(), distributionInvariants())
 }
 

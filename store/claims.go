@@ -65,6 +65,7 @@ type claimBatch struct {
 	holdings   map[holder][]models.ID
 	budgets    *ledger
 	answers    *answers
+	codes      map[models.CodeHash]*codeCounter // nil: nobody claims by a code
 }
 
 // counters are the numbers of a template that a claim moves or hangs on.
@@ -101,6 +102,9 @@ func (b *claimBatch) read(ctx context.Context, s *Store, t tx) error {
 		return err
 	}
 	if err := b.readHoldings(ctx, s, t); err != nil {
+		return err
+	}
+	if err := b.readCodes(ctx, t); err != nil {
 		return err
 	}
 	return b.readBudgets(ctx, s, t)
@@ -274,7 +278,7 @@ func (b *claimBatch) judge(c *models.Claim) models.Verdict {
 		return models.Verdict{Refused: models.NotFound("template")}
 	case b.tombstones[c.ID]:
 		return models.Verdict{Void: true}
-	case row.version != t.Version:
+	case row.version != t.Version, c.By != nil && b.codes[*c.By].usedUp():
 		return models.Verdict{Stale: true}
 	}
 	if refusal := t.Limit(b.holdings[who]); refusal != nil {
@@ -287,6 +291,9 @@ func (b *claimBatch) judge(c *models.Claim) models.Verdict {
 		return models.Verdict{Refused: models.Refuse(models.CodeBudgetExhausted, "a budget of this template is used up")}
 	}
 	row.granted++
+	if c.By != nil {
+		b.codes[*c.By].coupons = append(b.codes[*c.By].coupons, c.ID)
+	}
 	b.holdings[who] = append(b.holdings[who], c.ID)
 	return models.Verdict{Epoch: row.epoch, Coupon: &models.Coupon{
 		ID: c.ID, Code: c.Code, TemplateID: t.ID, RuleVersion: t.RuleVersion, UserID: c.UserID,
@@ -318,6 +325,9 @@ func (b *claimBatch) write(ctx context.Context, t tx) error {
 	}
 	if err := b.insertPacks(ctx, t); err != nil {
 		return err
+	}
+	if err := b.useCodes(ctx, t); err != nil {
+		return fmt.Errorf("use claim codes: %w", err)
 	}
 	return b.raiseClaimed(ctx, t)
 }

@@ -233,6 +233,11 @@ func (s *Store) EditTemplate(ctx context.Context, op models.Op, id models.ID, if
 			return "", nil, err
 		}
 		row.setSpec(current.TemplateSpec)
+		if before.Issue == models.IssueCode && row.Issue != models.IssueCode {
+			if err := row.hasNoCodes(t); err != nil {
+				return "", nil, err
+			}
+		}
 		if before.RuleID != row.RuleID || before.Currency != row.Currency {
 			if err := row.takeRule(t, op.Actor); err != nil {
 				return "", nil, err

@@ -109,7 +109,7 @@ func (a *Authenticator) principal(c *gin.Context, credential string) (models.Pri
 		return a.tokens.principal(ctx, credential)
 	}
 	return a.keys.principal(ctx, credential, func() error {
-		if a.failures.peek(addressOf(c)) > 0 {
+		if a.failures.peek(Address(c)) > 0 {
 			return errTooManyFailures
 		}
 		return nil
@@ -117,7 +117,7 @@ func (a *Authenticator) principal(c *gin.Context, credential string) (models.Pri
 }
 
 func (a *Authenticator) refuse(c *gin.Context, err error) {
-	address := addressOf(c)
+	address := Address(c)
 	switch {
 	case errors.Is(err, errTooManyFailures):
 		a.failures.refuse(c, max(1, a.failures.peek(address)))

@@ -13,11 +13,18 @@ import (
 
 // Handle makes a handler of a function that returns its error. The error is
 // answered as Render says, and logged if the caller is told nothing of it.
-// Where the response has already begun, nothing is added to it.
+// Where the response has already begun, the connection is cut, so that the
+// client does not take a part for the whole.
 func Handle(fn func(*gin.Context) error) gin.HandlerFunc {
 	return func(c *gin.Context) {
-		if err := fn(c); err != nil {
-			fail(c, err)
+		err := fn(c)
+		if err == nil {
+			return
+		}
+		begun := c.Writer.Written() && !exchangeOf(c).failed
+		fail(c, err)
+		if begun {
+			panic(http.ErrAbortHandler)
 		}
 	}
 }

@@ -74,6 +74,8 @@ func TestFirstErrorIsTheAnswer(t *testing.T) {
 	}
 }
 
+// TestErrorAfterTheAnswerBegan has the connection cut, for which the server wants
+// a panic.
 func TestErrorAfterTheAnswerBegan(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -81,10 +83,17 @@ func TestErrorAfterTheAnswerBegan(t *testing.T) {
 		lines int
 	}{{models.NotFound("row"), 1}, {errors.New("cut"), 1}, {fmt.Errorf("client: %w", context.Canceled), 0}} {
 		var book logBook
-		got := serve(t, get(t), Begin(book.logger()), Handle(func(c *gin.Context) error {
-			c.String(http.StatusOK, "half")
-			return test.err
-		}))
+		var cut any
+		got := serve(t, get(t), Begin(book.logger()), func(c *gin.Context) {
+			defer func() { cut = recover() }()
+			Handle(func(c *gin.Context) error {
+				c.String(http.StatusOK, "half")
+				return test.err
+			})(c)
+		})
+		if err, _ := cut.(error); !errors.Is(err, http.ErrAbortHandler) {
+			t.Errorf("%v: the connection was left as it is", test.err)
+		}
 		if got.Code != http.StatusOK || got.Body.String() != "half" {
 			t.Errorf("%v: answered %d %q", test.err, got.Code, got.Body)
 		}

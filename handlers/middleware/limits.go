@@ -62,12 +62,21 @@ func newBuckets(name string, r Rate, now models.Clock) *buckets {
 		return nil
 	}
 	refill := time.Duration(r.Burst) * time.Second / time.Duration(r.PerSecond)
-	window := max(1, int(math.Ceil(refill.Seconds())))
 	return &buckets{
-		name: name, rate: r, refill: refill, now: now,
-		policy: `"` + name + `";q=` + strconv.Itoa(r.Burst) + ";w=" + strconv.Itoa(window),
-		young:  map[string]*rate.Limiter{}, old: map[string]*rate.Limiter{}, turned: now(),
+		name: name, rate: r, refill: refill, now: now, policy: policy(name, int64(r.Burst), refill),
+		young: map[string]*rate.Limiter{}, old: map[string]*rate.Limiter{}, turned: now(),
 	}
+}
+
+// policy and exceeded are the fields of draft-ietf-httpapi-ratelimit-headers: q
+// requests in w seconds; r of them left, t seconds until there is one.
+func policy(name string, quota int64, window time.Duration) string {
+	seconds := max(1, int(math.Ceil(window.Seconds())))
+	return `"` + name + `";q=` + strconv.FormatInt(quota, 10) + ";w=" + strconv.Itoa(seconds)
+}
+
+func exceeded(name string, wait time.Duration) string {
+	return `"` + name + `";r=0;t=` + strconv.Itoa(retrySeconds(wait))
 }
 
 // take uses up one token of the caller's. Above zero it was not there, and will
@@ -130,18 +139,17 @@ func (b *buckets) turn(now time.Time) {
 	b.old, b.young, b.turned = b.young, map[string]*rate.Limiter{}, now
 }
 
-// refuse answers 429, with the fields of draft-ietf-httpapi-ratelimit-headers:
-// q requests in w seconds, r of them left, t seconds until there is one.
+// refuse answers 429, and tells the limit.
 func (b *buckets) refuse(c *gin.Context, wait time.Duration) {
 	header := c.Writer.Header()
 	header["Ratelimit-Policy"] = []string{b.policy}
-	header["Ratelimit"] = []string{`"` + b.name + `";r=0;t=` + strconv.Itoa(retrySeconds(wait))}
+	header["Ratelimit"] = []string{exceeded(b.name, wait)}
 	fail(c, &models.Error{Code: models.CodeRateLimited, Detail: "too many requests", RetryAfter: wait})
 }
 
-// addressOf is what failed credentials are counted by: an IPv4 address, or the
-// /64 of an IPv6 one, for one host has all of that.
-func addressOf(c *gin.Context) string {
+// Address is what is counted of a client where it is not known who that is: an
+// IPv4 address, or the /64 of an IPv6 one, for one host has all of that.
+func Address(c *gin.Context) string {
 	client := c.ClientIP()
 	address, err := netip.ParseAddr(client)
 	if err != nil || !address.Is6() {

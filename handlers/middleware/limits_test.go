@@ -183,7 +183,7 @@ func TestAddressOf(t *testing.T) {
 	} {
 		request := get(t, "X-Forwarded-For", "203.0.113.9")
 		request.RemoteAddr = remote
-		got := serve(t, request, func(c *gin.Context) { c.String(http.StatusOK, "%s", addressOf(c)) }).Body.String()
+		got := serve(t, request, func(c *gin.Context) { c.String(http.StatusOK, "%s", Address(c)) }).Body.String()
 		if got != want {
 			t.Errorf("%s: %q, want %q", remote, got, want)
 		}

@@ -47,7 +47,7 @@ func statusOf(code models.Code) int {
 		return http.StatusMethodNotAllowed
 	case models.CodeWrongState, models.CodeStockBelow, models.CodeInProgress,
 		models.CodeSoldOut, models.CodeAlreadyClaimed, models.CodeLimitReached,
-		models.CodeNotStarted, models.CodeEnded, models.CodePaused, models.CodeNotEligible:
+		models.CodeNotStarted, models.CodeEnded, models.CodePaused, models.CodeNotEligible, models.CodeInvalidCode:
 		return http.StatusConflict
 	case models.CodeCouponNotAvailable, models.CodeExpired, models.CodeOutOfScope, models.CodeMinAmount,
 		models.CodeMinQuantity, models.CodeUserTagsAny, models.CodeFirstOrder, models.CodePaymentMethods,
@@ -124,6 +124,10 @@ func Render(err error, requestID string) (status int, body []byte, header http.H
 		Errors: refusal.Fields, CouponIDs: refusal.CouponIDs,
 	})
 	header = http.Header{"Content-Type": {typeProblem}}
+	if limit := refusal.Limit; limit != nil {
+		header["Ratelimit-Policy"] = []string{policy(limit.Name, limit.Quota, limit.Window)}
+		header["Ratelimit"] = []string{exceeded(limit.Name, refusal.RetryAfter)}
+	}
 	switch refusal.Code { //nolint:exhaustive // the few that come with a header of their own
 	case models.CodeBusy, models.CodeRateLimited, models.CodeOutcomeUnknown:
 		header["Retry-After"] = []string{strconv.Itoa(retrySeconds(refusal.RetryAfter))}

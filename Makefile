@@ -39,6 +39,7 @@ benchmarks: engines ## run the benchmarks of the packages, and no tests
 	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -run CouponsExpire -count 1 -timeout 20m -v ./e2e -expiring 100000 -expire-over 1m
 	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -run KilledTwice -count 1 -timeout 30m -v ./e2e -distributed 1000000
 	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -run '^$$' -bench Distribution -benchtime 1000000x -timeout 30m ./issuing
+	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -run CodesKilledTwice -count 1 -timeout 20m -v ./e2e -codes 1000000
 
 # A campaign: how many seeds, the first of them, and which rows of the table (a
 # pattern of go test's). REPLAY judges once more what a failed run has kept.

@@ -44,9 +44,12 @@ func easeGC() {
 }
 
 // gcPercent is the growth in percent at which to collect, in steps of 100 so that
-// it seldom changes.
+// it seldom changes. The runtime takes 4 MiB to be live where less is: from a
+// smaller number the first garbage of a process would gather to several times
+// spareHeap.
 func gcPercent(live uint64) uint64 {
-	return 100 * max(1, spareHeap/max(live, 1<<20))
+	const least = 4 << 20
+	return 100 * max(1, spareHeap/max(live, least))
 }
 
 // memoryLimit leaves at least a quarter more than is kept, so that a server that

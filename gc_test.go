@@ -9,7 +9,7 @@ import (
 func TestGarbageGathersToTheSpareHeap(t *testing.T) {
 	t.Parallel()
 	for live, want := range map[uint64]uint64{
-		0: 6400, 1 << 20: 6400, 10 << 20: 600, 40 << 20: 100, 64 << 20: 100, 1 << 30: 100,
+		0: 1600, 1 << 20: 1600, 4 << 20: 1600, 10 << 20: 600, 40 << 20: 100, 64 << 20: 100, 1 << 30: 100,
 	} {
 		if got := gcPercent(live); got != want {
 			t.Errorf("with %d MiB live the heap may grow by %d %%, want %d", live>>20, got, want)

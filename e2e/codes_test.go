@@ -236,3 +236,31 @@ func peak(t *testing.T, pid int) int {
 	t.Fatal("no VmHWM")
 	return 0
 }
+
+func TestAWrongKeyOfTheCodesStopsEverything(t *testing.T) {
+	t.Parallel()
+	s := engines(t, 1) // without a key, as it is first tried out
+	id := s.sale(t, platformKey, object{"issue": "code"})
+	s.want(t, http.StatusCreated, "", post("/templates/"+id+"/codes", platformKey, object{"code": "WORD", "usage_limit": 100}))
+	plain := s.env
+	const first, second = "SCRIP_CODES_KEY=the first key, of 32 characters or more", "SCRIP_CODES_KEY=the second key, of 32 characters or more"
+	for _, start := range []struct {
+		env  []string
+		code int
+	}{
+		{nil, 0},
+		{[]string{first}, 0},
+		{nil, 1},
+		{[]string{second}, 1},
+		{[]string{second, strings.Replace(first, "KEY", "OLD_KEY", 1)}, 0},
+		{[]string{first}, 1},
+		{[]string{second}, 0},
+	} {
+		s.env = slices.Concat(plain, start.env)
+		out, code := s.command(t, "check")
+		if code != start.code || code != 0 && !strings.Contains(out, "codes.key: ") {
+			t.Errorf("with %v scrip check ended with %d:\n%s", start.env, code, out)
+		}
+	}
+	s.want(t, http.StatusCreated, "", post("/claims", platformKey, byCode("word", "ann"))) // who has started goes on
+}

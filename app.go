@@ -102,6 +102,7 @@ func storeOptions(cfg config.Config, log *slog.Logger) store.Options {
 	return store.Options{
 		DSN: string(cfg.MySQL.DSN), DataDir: cfg.DataDir, MaxOpenConns: cfg.MySQL.MaxOpenConns,
 		AllowUnsafe: cfg.MySQL.AllowUnsafe, Log: log,
+		Channels: addressed(cfg), ActiveFor: time.Duration(cfg.Messages.ActiveDays) * 24 * time.Hour,
 	}
 }
 
@@ -374,6 +375,7 @@ func (a *app) deps(measure gin.HandlerFunc) handlers.Deps {
 		Store: a.store, Claims: a.claims, Checkout: a.checkout, Audience: &issuing.Audience{Store: a.store}, ForgetKey: a.auth.Forget,
 		Codes:             issuing.NewCodes(a.store, a.codeKeys),
 		CompileExpression: discount.CompileExpression,
+		Channels:          append([]models.Channel{models.ChannelInbox}, addressed(a.cfg)...),
 		Webhooks:          handlers.WebhookRules{Private: a.cfg.Webhooks.AllowPrivate, Public: courier.PublicHost},
 		Now:               a.store.Now,
 		Probes:            map[string]handlers.Probe{storeName: a.store.Ping, gateName: a.gate.Ping},

@@ -21,6 +21,9 @@ type Config struct {
 	Limits     Limits
 	Jobs       Jobs
 	Deliveries Deliveries
+	Messages   Messages
+	Mail       Mail
+	SMS        SMS
 	Webhooks   Webhooks
 	Log        Log
 }
@@ -137,6 +140,28 @@ type Deliveries struct {
 	RetryAfter time.Duration
 	RetryFor   time.Duration
 	Keep       time.Duration
+}
+
+// Messages is what users are told, and for how long it is kept.
+type Messages struct {
+	ActiveDays int // 0: users are told however long they have been away
+	Keep       time.Duration
+}
+
+// Mail is the server through which mail goes out; without a host none does.
+type Mail struct {
+	Host     string
+	Port     int
+	Username string
+	Password Secret
+	From     string
+	TLS      string // starttls, tls, none
+}
+
+// SMS is the provider of text messages; without a URL there are none.
+type SMS struct {
+	URL    string
+	Secret Secret
 }
 
 // Webhooks says where merchants' webhooks may point.

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"encoding/base64"
 	"net"
+	"net/mail"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -139,6 +141,16 @@ func messageKeys(c *Config) []key {
 		span("deliveries.retry_for", &c.Deliveries.RetryFor, "24h", time.Second, 168*time.Hour),
 		span("deliveries.keep", &c.Deliveries.Keep, "336h", 192*time.Hour, 87600*time.Hour),
 		flag("webhooks.allow_private", &c.Webhooks.AllowPrivate, "false"),
+		number("messages.active_days", &c.Messages.ActiveDays, "90", 0, 3650),
+		span("messages.keep", &c.Messages.Keep, "2160h", 192*time.Hour, 87600*time.Hour),
+		text("mail.host", &c.Mail.Host, "", "text", anything),
+		number("mail.port", &c.Mail.Port, "587", 1, 65535),
+		text("mail.username", &c.Mail.Username, "", "text", anything),
+		hide(text("mail.password", &c.Mail.Password, "", "text", anything)),
+		text("mail.from", &c.Mail.From, "Scrip <scrip@localhost>", "an address such as Shop <no-reply@shop.example>", isMailbox),
+		choice("mail.tls", &c.Mail.TLS, "starttls", "starttls", "tls", "none"),
+		hide(text("sms.url", &c.SMS.URL, "", "empty, https://… or http://…", isHTTP)),
+		hide(text("sms.secret", &c.SMS.Secret, "", "empty or whsec_ and 24 to 64 bytes in base64", isWebhookSecret)),
 	}
 }
 
@@ -272,6 +284,23 @@ func isAPIKey(s string) bool {
 	}
 	printable := strings.IndexFunc(s, func(r rune) bool { return r <= ' ' || r > '~' }) < 0
 	return printable && strings.HasPrefix(s, prefix) && s != prefix && len(s) <= len(prefix)+most
+}
+
+func isMailbox(s string) bool {
+	_, err := mail.ParseAddress(s)
+	return err == nil
+}
+
+func isHTTP(s string) bool {
+	u, err := url.Parse(s)
+	return s == "" || err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != ""
+}
+
+func isWebhookSecret(s string) bool {
+	const fewest, most = 24, 64 // as Standard Webhooks has it
+	encoded, found := strings.CutPrefix(s, "whsec_")
+	raw, err := base64.StdEncoding.DecodeString(encoded)
+	return s == "" || found && err == nil && len(raw) >= fewest && len(raw) <= most
 }
 
 func isJWKSURL(s string) bool {

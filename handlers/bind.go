@@ -43,7 +43,10 @@ func bind(c *gin.Context, into any) ([]byte, error) {
 }
 
 // bindNone reads the body of a request that needs none: nothing, or {}.
-func bindNone(c *gin.Context) ([]byte, error) {
+func bindNone(c *gin.Context) ([]byte, error) { return bindMaybe(c, &struct{}{}) }
+
+// bindMaybe is bind for a body that may be left out.
+func bindMaybe(c *gin.Context, into any) ([]byte, error) {
 	raw, err := read(c)
 	if err != nil || len(raw) == 0 {
 		return nil, err
@@ -51,7 +54,7 @@ func bindNone(c *gin.Context) ([]byte, error) {
 	if !isJSON(c.Request) {
 		return nil, errNotJSON()
 	}
-	return raw, decode(raw, &struct{}{})
+	return raw, decode(raw, into)
 }
 
 func errNotJSON() error {

@@ -300,6 +300,29 @@ func (f *fake) Webhooks(_ context.Context, _ models.Principal, page models.Page)
 	})
 }
 
+func (f *fake) Inbox(_ context.Context, userID, locale string, page models.Page) (models.Inbox, error) {
+	f.note("user", userID)
+	f.note("locale", locale)
+	rows, err := list(f, page, func(id models.ID) models.Message { m := newMessage(); m.ID = id; return m })
+	return models.Inbox{Messages: rows, Unread: 3}, err
+}
+
+func (f *fake) ReadMessage(_ context.Context, op models.Op, userID string, id models.ID) (models.Message, error) {
+	return commit(f, op, func() (models.Message, error) {
+		f.args["user"] = userID
+		m := newMessage()
+		m.ID, m.ReadAt = id, &op.At
+		return m, nil
+	})
+}
+
+func newMessage() models.Message {
+	return models.Message{
+		ID: 101, UserID: "u1", Kind: models.ContentReminder, Text: models.Text{Title: "soon", Body: "over"}, Locale: "en",
+		About: map[string]models.ID{"template_id": 21}, CreatedAt: time.Date(2026, 1, 2, 3, 4, 5, 67_800_000, time.UTC),
+	}
+}
+
 func (f *fake) DeleteWebhook(_ context.Context, op models.Op, _ models.ID) error {
 	_, err := commit(f, op, func() (struct{}, error) { return struct{}{}, nil })
 	return err

@@ -139,6 +139,10 @@ type pageView struct {
 // answerPage sends the rows that p.ask brought; position is what the list is
 // ordered by.
 func answerPage[T any](c *gin.Context, p page, rows []T, position func(T) models.ID, view func(T) any) error {
+	return answer(c, http.StatusOK, viewPage(p, rows, position, view))
+}
+
+func viewPage[T any](p page, rows []T, position func(T) models.ID, view func(T) any) pageView {
 	shown := pageView{Data: make([]any, 0, len(rows))}
 	if len(rows) > p.limit {
 		rows = rows[:p.limit]
@@ -148,7 +152,7 @@ func answerPage[T any](c *gin.Context, p page, rows []T, position func(T) models
 	for _, row := range rows {
 		shown.Data = append(shown.Data, view(row))
 	}
-	return answer(c, http.StatusOK, shown)
+	return shown
 }
 
 // A cursor is the order (which is its version too), the position of the last

@@ -28,6 +28,7 @@ type stores interface {
 	packStore
 	distributionStore
 	codeStore
+	messageStore
 	answerStore
 }
 
@@ -56,6 +57,9 @@ type Deps struct {
 	// ForgetKey ends a deleted API key in this process. It is called after the
 	// deletion is committed and before that is answered.
 	ForgetKey func(hash [32]byte)
+
+	// Channels are those by which users can be told something on this server.
+	Channels []models.Channel
 
 	// Webhooks says where webhooks may point.
 	Webhooks WebhookRules
@@ -205,6 +209,10 @@ func (a *api) userSide(v1 *gin.RouterGroup) {
 	v1.POST("/claims", anyone, do(a.claim))
 	v1.GET("/coupons", anyone, do(a.listCoupons))
 	v1.GET("/coupons/:id", anyone, do(a.getCoupon))
+
+	reader := middleware.Allow(models.RolePlatform, models.RoleService, models.RoleUser)
+	v1.GET("/messages", reader, do(a.listMessages))
+	v1.POST("/messages/:id/read", reader, do(a.readMessage))
 }
 
 // checkoutSide is for the services that take orders.

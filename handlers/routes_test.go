@@ -98,6 +98,8 @@ func routeCases() []routeCase {
 		{"GET /v1/templates/claimable", "/v1/templates/claimable?user_id=u1", "", 200, 200, 200, 200},
 		{"POST /v1/claims", "/v1/claims", `{"template_id":"21","user_id":"u1"}`, 201, 201, 201, 201},
 		{"GET /v1/coupons", "/v1/coupons?user_id=u1", "", 200, 200, 200, 200},
+		{"GET /v1/messages", "/v1/messages?user_id=u1", "", 200, 403, 200, 200},
+		{"POST /v1/messages/:id/read", "/v1/messages/101/read", `{"user_id":"u1"}`, 200, 403, 200, 200},
 		{"GET /v1/coupons/:id", "/v1/coupons/31", "", 200, 200, 200, 200},
 	}
 }

@@ -102,6 +102,79 @@ func TestWallet(t *testing.T) {
 	}
 }
 
+func TestInbox(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		actor        models.Principal
+		method, path string
+		body         string
+		status       int
+		user         string
+	}{
+		"a user's own":              {user(), "GET", "/v1/messages?locale=de", "", 200, "u1"},
+		"a user names another":      {user(), "GET", "/v1/messages?user_id=u2", "", 403, ""},
+		"a service":                 {service(), "GET", "/v1/messages?user_id=u2", "", 200, "u2"},
+		"a service, nobody":         {service(), "GET", "/v1/messages", "", 422, ""},
+		"no language":               {user(), "GET", "/v1/messages?locale=de_DE", "", 422, ""},
+		"a user reads":              {user(), "POST", "/v1/messages/101/read", "", 200, "u1"},
+		"a user reads another's":    {user(), "POST", "/v1/messages/101/read", `{"user_id":"u2"}`, 403, ""},
+		"a service reads, body":     {service(), "POST", "/v1/messages/101/read", `{"user_id":"u2"}`, 200, "u2"},
+		"a service reads, query":    {service(), "POST", "/v1/messages/101/read?user_id=u2", `{}`, 200, "u2"},
+		"a service reads, nobody's": {service(), "POST", "/v1/messages/101/read", "", 422, ""},
+		"no message":                {user(), "POST", "/v1/messages/x/read", "", 404, ""},
+	} {
+		f := newFake()
+		w := call(serve(t, f, tc.actor), request{method: tc.method, path: tc.path, body: tc.body})
+		if asked, _ := f.arg("user").(string); w.Code != tc.status || asked != tc.user {
+			t.Errorf("%s: got %d %s for %q", name, w.Code, w.Body, asked)
+		}
+		if tc.method == http.MethodGet && tc.status == 200 && stringIn(t, w.Body.Bytes(), "unread_count") != "3" {
+			t.Errorf("%s: got %s", name, w.Body)
+		}
+	}
+}
+
+func TestWebhookBody(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		actor  models.Principal
+		body   string
+		status int
+		owner  string
+		fields []string
+	}{
+		"a merchant":          {merchant(), `{"url":"https://shop.example/x","events":["coupon.used"]}`, 201, "m1", nil},
+		"a merchant, another": {merchant(), `{"merchant_id":"m2","url":"https://shop.example/x","events":["coupon.used"]}`, 403, "", nil},
+		"the platform":        {platform(), `{"url":"https://shop.example/x","events":["coupon.used"]}`, 201, "", nil},
+		"for a merchant":      {platform(), `{"merchant_id":"m2","url":"https://shop.example/x","events":["coupon.used"]}`, 201, "m2", nil},
+		"nothing":             {merchant(), `{}`, 422, "", []string{"url", "events"}},
+		"the private network": {merchant(), `{"url":"https://10.0.0.1/","events":["coupon.used"]}`, 422, "", []string{"url"}},
+		"no TLS":              {merchant(), `{"url":"http://shop.example/","events":["coupon.used"]}`, 422, "", []string{"url"}},
+		"events":              {merchant(), `{"url":"https://shop.example/","events":["coupon.used","x","coupon.used"]}`, 422, "", []string{"events[1]", "events"}},
+	} {
+		f := newFake()
+		w := call(serve(t, f, tc.actor), request{method: "POST", path: "/v1/webhooks", body: tc.body})
+		if w.Code != tc.status {
+			t.Errorf("%s: got %d %s", name, w.Code, w.Body)
+			continue
+		}
+		if tc.status != http.StatusCreated {
+			if p := problemOf(t, w); !cmp.Equal(p.fields(), tc.fields) {
+				t.Errorf("%s: got %v", name, p)
+			}
+			continue
+		}
+		made, _ := f.arg("webhook").(models.Webhook)
+		if made.MerchantID != tc.owner || stringIn(t, w.Body.Bytes(), "secret") != made.Secret.Reveal() || len(made.Secret) != 32 {
+			t.Errorf("%s: got %s for %v", name, w.Body, made)
+		}
+	}
+	list := call(serve(t, newFake(), merchant()), request{method: "GET", path: "/v1/webhooks"})
+	if _, shown := listOf(t, list.Body.Bytes()).Data[0]["secret"]; shown {
+		t.Errorf("got %s", list.Body)
+	}
+}
+
 func TestClaimableTags(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

@@ -38,6 +38,10 @@ func TestGolden(t *testing.T) {
 		Resource: "template", ResourceID: 21, RequestID: "r-1", Detail: map[string]any{"stock": 15, "add": 5},
 	}
 	key := models.APIKey{ID: 41, Role: models.RoleMerchant, MerchantID: "m1", Name: "till", CreatedAt: from}
+	hook := models.Webhook{
+		ID: 91, MerchantID: "m1", URL: "https://shop.example/a?b=1&c", Events: []models.EventType{models.EventCouponUsed},
+		Secret: models.WebhookSecret("0123456789abcdef0123456789abcdef"), State: models.WebhookDisabled, CreatedAt: from, DisabledAt: &until,
+	}
 	locked := f.coupon
 	locked.LockID, locked.OrderID, locked.UsedAt, locked.Status = ptr(models.ID(71)), "o1", &until, models.CouponUsed
 	budgeted := f.template
@@ -110,6 +114,10 @@ func TestGolden(t *testing.T) {
 		"stats":              stats,
 		"coupon":             viewCoupon(f.coupon),
 		"api_key":            viewAPIKey(key),
+		"webhook":            viewWebhook(hook),
+		"webhook_new":        viewNewWebhook(hook),
+		"message":            viewMessage(newMessage()),
+		"message_read":       viewMessage(models.Message{ID: 102, UserID: "u1", Kind: models.ContentDistribution, CreatedAt: from, ReadAt: &until}),
 		"api_key_new":        viewNewAPIKey("sk_secret")(key),
 		"audit":              viewAudit(entry),
 	} {

@@ -288,6 +288,9 @@ func (j *Deliver) try(ctx context.Context, d *models.Delivery) (attempt models.A
 	if send == nil {
 		return models.Attempt{Result: models.ResultRetry, Detail: "this channel is not set up here"}
 	}
+	if d.Channel != models.ChannelWebhook && d.To == "" {
+		return models.Attempt{Result: models.ResultRefused, Detail: "the user has no address any more"}
+	}
 	return send(ctx, d)
 }
 

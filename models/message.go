@@ -180,7 +180,7 @@ func oneLine(value string) string {
 }
 
 // placeholdersIn lists what a text has between single braces. Of a brace without
-// a partner the rest of the text is the name, which none has.
+// a partner the name is all from there on, brace and all, which no fact has.
 func placeholdersIn(text string) []string {
 	var names []string
 	fill(text, func(name string) string {
@@ -205,7 +205,7 @@ func fill(text string, find func(string) string) string {
 			out.WriteByte(brace)
 			text = rest[1:]
 		case brace == '}' || end < 0:
-			out.WriteString(find(rest))
+			out.WriteString(find(text[at:]))
 			text = ""
 		default:
 			out.WriteString(find(rest[:end]))

@@ -58,20 +58,3 @@ func ReminderDay(due time.Time, zone *time.Location) time.Time { return FirstIns
 func LastDay(expires time.Time, zone *time.Location) string {
 	return expires.Add(-time.Millisecond).In(zone).Format(time.DateOnly)
 }
-
-// What the text of a reminder says, as placeholders have it.
-const (
-	FactTemplateName = "template.name"
-	FactLastDay      = "coupon.last_day"
-)
-
-// ReminderNotice is what users are told of coupons that are about to expire.
-func ReminderNotice() Notice {
-	return Notice{
-		Channels: []Channel{ChannelInbox, ChannelMail},
-		Text:     Text{"Your coupon is about to expire", "“{template.name}” can be used until {coupon.last_day}."},
-		Locales: map[string]Text{
-			"zh": {"优惠券即将过期", "“{template.name}”可使用至 {coupon.last_day}。"},
-		},
-	}
-}

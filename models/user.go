@@ -41,8 +41,8 @@ func (u *User) Normalize() {
 func (u *User) Check(f Faults) {
 	CheckForeign(f, "user_id", u.UserID)
 	checkForeignList(f, "tags", u.Tags, MaxUserTags)
-	if u.Locale != "" && !isLocale(u.Locale) {
-		f.Add("locale", CodeInvalid, "must be a language tag such as en or zh-Hant-TW")
+	if u.Locale != "" {
+		CheckLocale(f, "locale", u.Locale)
 	}
 	if u.Email != "" && !isEmail(u.Email) {
 		f.Add("email", CodeInvalid, "must be an address such as ann@example.com, of at most %d bytes", maxEmailLen)
@@ -51,6 +51,13 @@ func (u *User) Check(f Faults) {
 		f.Add("phone", CodeInvalid, "must be + and 7 to 15 digits, the country's first")
 	}
 	checkYear(f, "last_active_at", u.LastActiveAt)
+}
+
+// CheckLocale notes what is wrong with a language tag.
+func CheckLocale(f Faults, field, s string) {
+	if !isLocale(s) {
+		f.Add(field, CodeInvalid, "must be a language tag such as en or zh-Hant-TW")
+	}
 }
 
 // isLocale reports whether s has the form of a language tag: subtags of 1 to 8

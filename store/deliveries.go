@@ -60,7 +60,12 @@ func (s *Store) LeaseDeliveries(ctx context.Context, queue string, until time.Ti
 			return err // another instance was faster
 		}
 		more = n == int64(limit)
-		leased, err = s.leasedEvents(ctx, t, token, ids)
+		channel := models.Channel(queue)
+		if channel == models.ChannelMail || channel == models.ChannelSMS {
+			leased, err = s.leasedMessages(ctx, t, channel, token, ids)
+		} else {
+			leased, err = s.leasedEvents(ctx, t, token, ids)
+		}
 		return err
 	})
 	if err != nil {

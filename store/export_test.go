@@ -79,3 +79,13 @@ func (s *Store) LookTwice(ctx context.Context, ask string, meanwhile func() erro
 	})
 	return first, second, err
 }
+
+// Notify tells users something, in a transaction of its own.
+func (s *Store) Notify(ctx context.Context, c models.Content, occasion int64, to ...models.Recipient) (told int, err error) {
+	err = s.inTx(ctx, func(t tx) error {
+		c.CreatedAt = s.Now()
+		told, err = s.notify(ctx, t, c, occasion, to)
+		return err
+	})
+	return told, err
+}

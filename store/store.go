@@ -29,6 +29,8 @@ type Options struct {
 	MaxOpenConns int    // half of them for transactions, half for all other reading; at least one each
 	AllowUnsafe  bool   // open a MySQL that may lose what it acknowledged
 	Log          *slog.Logger
+	Channels     []models.Channel // by which users are told something beside the inbox
+	ActiveFor    time.Duration    // users known to be away for longer are told nothing; 0: all are told
 
 	// Clock replaces the database's own, in tests.
 	Clock models.Clock
@@ -56,6 +58,8 @@ type Store struct {
 	terms     termsCache
 	zones     sync.Map // *time.Location by name
 	listeners atomic.Pointer[listeners]
+	channels  []models.Channel // mail and SMS, as far as they are set up
+	activeFor time.Duration
 }
 
 // dialect is what differs between the databases.
@@ -97,7 +101,7 @@ func Migrate(ctx context.Context, opts Options) (int, error) {
 
 func connect(ctx context.Context, opts Options) (*Store, error) {
 	opts.MaxOpenConns = max(1, opts.MaxOpenConns/2)
-	s := &Store{log: opts.Log, clock: opts.Clock}
+	s := &Store{log: opts.Log, clock: opts.Clock, channels: opts.Channels, activeFor: opts.ActiveFor}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -1,0 +1,198 @@
+package e2e
+
+import (
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"net/mail"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/emersion/go-smtp"
+)
+
+// postOffice is a real SMTP server that keeps what it gets.
+type postOffice struct {
+	host, port string
+
+	mu    sync.Mutex
+	mails []*mail.Message
+	hold  chan struct{} // if set, a mail is answered only once it is closed
+}
+
+func newPostOffice(t *testing.T) *postOffice {
+	t.Helper()
+	var listen net.ListenConfig
+	listener, err := listen.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &postOffice{}
+	if p.host, p.port, err = net.SplitHostPort(listener.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	server := smtp.NewServer(p)
+	var served sync.WaitGroup
+	served.Go(func() { _ = server.Serve(listener) })
+	t.Cleanup(func() { _ = server.Close(); served.Wait() })
+	return p
+}
+
+// env sets a server up with it.
+func (p *postOffice) env() []string {
+	return []string{"SCRIP_MAIL_HOST=" + p.host, "SCRIP_MAIL_PORT=" + p.port, "SCRIP_MAIL_TLS=none", "SCRIP_MAIL_FROM=Shop <shop@shop.example>"}
+}
+
+func (p *postOffice) NewSession(*smtp.Conn) (smtp.Session, error) { return &postSession{p}, nil }
+
+type postSession struct{ office *postOffice }
+
+func (s *postSession) Mail(string, *smtp.MailOptions) error { return nil }
+func (s *postSession) Rcpt(string, *smtp.RcptOptions) error { return nil }
+func (s *postSession) Reset()                               {}
+func (s *postSession) Logout() error                        { return nil }
+
+func (s *postSession) Data(r io.Reader) error {
+	msg, err := mail.ReadMessage(r)
+	if err != nil {
+		return err
+	}
+	body, err := io.ReadAll(msg.Body)
+	if err != nil {
+		return err
+	}
+	msg.Body = strings.NewReader(string(body))
+	s.office.mu.Lock()
+	s.office.mails = append(s.office.mails, msg)
+	hold := s.office.hold
+	s.office.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
+	return nil
+}
+
+// ids are the Message-IDs of the mails to an address.
+func (p *postOffice) ids(to string) []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var ids []string
+	for _, msg := range p.mails {
+		if strings.Contains(msg.Header.Get("To"), to) {
+			ids = append(ids, msg.Header.Get("Message-Id"))
+		}
+	}
+	return ids
+}
+
+// endingSale is a template whose coupons remind of their end as soon as they are
+// claimed.
+func (s *site) endingSale(t *testing.T) string {
+	t.Helper()
+	return s.sale(t, platformKey, object{"name": "Ending", "validity": object{"days_after_claim": 1}, "remind_before_days": []int{1}})
+}
+
+func (s *site) putUser(t *testing.T, id string, user object) {
+	t.Helper()
+	got := s.do(t, request{method: http.MethodPut, path: "/users/" + id, as: platformKey, body: user})
+	if got.status/100 != 2 {
+		t.Fatalf("got %d %s", got.status, got.text)
+	}
+}
+
+func TestAUserIsTold(t *testing.T) {
+	t.Parallel()
+	office := newPostOffice(t)
+	onBoth(t, func(t *testing.T, s *site) {
+		last := len(s.servers) - 1
+		name := "ann-" + strings.ReplaceAll(t.Name(), "/", "-")
+		address := name + "@example.com"
+		s.putUser(t, name, object{"email": address, "locale": "zh-CN"})
+		s.putUser(t, "gone", object{"email": "gone@example.com", "last_active_at": "2020-01-01T00:00:00Z"})
+		template := s.endingSale(t)
+		for _, user := range []string{name, "gone", "unknown"} {
+			s.want(t, http.StatusCreated, "", post("/claims", platformKey, claim(template, user)))
+		}
+		ann := s.user(t, name)
+		var inbox struct {
+			Data []struct {
+				ID, Title, Body, Locale string
+				About                   map[string]string
+				ReadAt                  *string `json:"read_at"`
+			}
+			Unread int `json:"unread_count"`
+		}
+		eventually(t, "the inbox has a message", func() bool {
+			got := s.want(t, http.StatusOK, "", get("/messages", ann).on(last))
+			if err := json.Unmarshal([]byte(got.text), &inbox); err != nil {
+				t.Fatal(err)
+			}
+			return len(inbox.Data) > 0
+		})
+		message := inbox.Data[0]
+		if len(inbox.Data) != 1 || inbox.Unread != 1 || message.Title != "优惠券即将过期" || message.Locale != "zh" || message.ReadAt != nil ||
+			message.About["template_id"] != template || !strings.Contains(message.Body, "Ending") {
+			t.Errorf("got %+v", inbox)
+		}
+		eventually(t, "the mail arrives", func() bool { return len(office.ids(address)) > 0 })
+
+		s.want(t, http.StatusForbidden, "forbidden", get("/messages?user_id=gone", ann))
+		s.want(t, http.StatusNotFound, "not_found", post("/messages/"+message.ID+"/read", s.user(t, "unknown"), nil))
+		read := s.want(t, http.StatusOK, "", post("/messages/"+message.ID+"/read", ann, nil).with("Idempotency-Key", "k"))
+		again := s.want(t, http.StatusOK, "", post("/messages/"+message.ID+"/read", ann, nil).with("Idempotency-Key", "k").on(last))
+		if read.body["read_at"] == nil || again.text != read.text || again.header.Get("Idempotency-Replayed") != "true" {
+			t.Errorf("read %s, again %s", read.text, again.text)
+		}
+		if got := s.want(t, http.StatusOK, "", get("/messages?locale=de", ann)); got.field("unread_count") != "0" || !strings.Contains(got.text, `"locale":"de"`) {
+			t.Errorf("got %s", got.text)
+		}
+		if got := s.want(t, http.StatusOK, "", get("/messages?user_id=gone", platformKey)); !strings.Contains(got.text, `"data":[]`) {
+			t.Errorf("one who is long gone was told: %s", got.text)
+		}
+		if got := s.want(t, http.StatusOK, "", get("/messages?user_id=unknown", platformKey)); got.field("unread_count") != "1" {
+			t.Errorf("of whom nothing is known: %s", got.text)
+		}
+		if n := len(office.ids("gone@")); n > 0 {
+			t.Errorf("%d mails to one who is long gone", n)
+		}
+		s.consistent(t)
+	}, office.env()...)
+}
+
+// TestWhoDiesBeforeMarkingMailsAgain kills the servers while the mail server has the
+// mail and has not said so yet.
+func TestWhoDiesBeforeMarkingMailsAgain(t *testing.T) {
+	t.Parallel()
+	for name, start := range map[string]func(t *testing.T, env ...string) *site{
+		"embedded": embedded,
+		"engines":  func(t *testing.T, env ...string) *site { t.Helper(); return engines(t, 2, env...) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			office := newPostOffice(t)
+			hold := make(chan struct{})
+			office.hold = hold
+			s := start(t, append(office.env(), "SCRIP_DELIVERIES_TIMEOUT=5s")...)
+			s.putUser(t, "ann", object{"email": "ann@example.com"})
+			s.want(t, http.StatusCreated, "", post("/claims", platformKey, claim(s.endingSale(t), "ann")))
+			eventually(t, "the mail server has it", func() bool { return len(office.ids("ann@")) == 1 })
+			for _, server := range s.servers {
+				server.Kill()
+			}
+			office.mu.Lock()
+			office.hold = nil
+			office.mu.Unlock()
+			close(hold)
+			for _, server := range s.servers {
+				server.Restart()
+			}
+			eventually(t, "it has it again", func() bool { return len(office.ids("ann@")) == 2 })
+			if ids := office.ids("ann@"); ids[0] != ids[1] || ids[0] == "" {
+				t.Errorf("got %v", ids)
+			}
+			s.consistent(t)
+		})
+	}
+}

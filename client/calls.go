@@ -127,7 +127,12 @@ func (c *Client) APIKeys(ctx context.Context, page PageOptions) (Page[APIKey], e
 
 // DeleteAPIKey revokes an API key.
 func (c *Client) DeleteAPIKey(ctx context.Context, id string) error {
-	request := &call{method: http.MethodDelete, path: "/api_keys/" + url.PathEscape(id)}
+	return c.delete(ctx, "/api_keys/"+url.PathEscape(id))
+}
+
+// delete ends the thing at path.
+func (c *Client) delete(ctx context.Context, path string) error {
+	request := &call{method: http.MethodDelete, path: path}
 	err := c.do(ctx, request, nil)
 	// A DELETE carries no key. If its first answer was lost, the second may well
 	// find nothing left to delete.

@@ -18,12 +18,14 @@ const (
 	EventCouponRefunded  EventType = "coupon.refunded"   // CouponsRefunded
 	EventTemplateSoldOut EventType = "template.sold_out" // TemplateSoldOut
 	EventBudgetAlert     EventType = "budget.alert"      // BudgetAlert
+	EventJobFinished     EventType = "job.finished"      // JobFinished
 )
 
 // EventTypes lists every type there is.
 func EventTypes() []EventType {
 	return []EventType{
 		EventCouponClaimed, EventCouponUsed, EventCouponRefunded, EventTemplateSoldOut, EventBudgetAlert,
+		EventJobFinished,
 	}
 }
 
@@ -125,6 +127,18 @@ type BudgetAlert struct {
 	Held        int64      `json:"held"`
 	PeriodStart *Stamp     `json:"period_start"` // null without periods
 	ReachedAt   Stamp      `json:"reached_at"`
+}
+
+// JobFinished tells that a job, such as a distribution, is over: done, failed or
+// cancelled.
+type JobFinished struct {
+	ID         ID       `json:"id"`
+	Kind       JobKind  `json:"kind"`
+	State      JobState `json:"state"`
+	Total      int64    `json:"total"`
+	Done       int64    `json:"done"`
+	Failed     int64    `json:"failed"`
+	FinishedAt Stamp    `json:"finished_at"`
 }
 
 // Stamp is a time as everybody outside is shown it: RFC 3339 in UTC with exactly

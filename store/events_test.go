@@ -306,3 +306,35 @@ func TestAnOwnerHasSoManyWebhooks(t *testing.T) {
 		f.listen(t, merchant("m2"), models.EventCouponUsed)
 	})
 }
+
+func TestTheEndOfAJobIsToldOf(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, f fixture) {
+		hook := f.listen(t, merchant("m1"), models.EventJobFinished)
+		done := must(f.NewJob(t.Context(), f.op(merchant("m1")), nil, 5))(t)
+		dropped := must(f.NewJob(t.Context(), f.op(merchant("m1")), nil, 3))(t)
+		if err := f.DoTask(t.Context(), lease(t, f.Store, done, "a"), 2, 0); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := f.MoveJob(t.Context(), f.op(merchant("m1")), dropped.ID, models.JobCancel); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got := map[string]int{}
+		for _, d := range f.told(t, hook) {
+			var event struct {
+				ID     models.ID
+				State  string
+				Failed int
+			}
+			if err := json.Unmarshal(d.Event.Data, &event); err != nil {
+				t.Fatal(err)
+			}
+			got[event.ID.String()+" "+event.State] = event.Failed
+		}
+		if diff := cmp.Diff(map[string]int{done.ID.String() + " done": 2, dropped.ID.String() + " cancelled": 0}, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}

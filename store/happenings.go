@@ -107,6 +107,18 @@ func (r *refunding) tell(ctx context.Context, t tx) error {
 	})
 }
 
+// tellOfJob writes that a job is over, if it is.
+func (s *Store) tellOfJob(ctx context.Context, t tx, row *jobRow) error {
+	if row.FinishedAt == nil {
+		return nil
+	}
+	at := instant(*row.FinishedAt)
+	return s.tell(ctx, t, models.EventJobFinished, row.MerchantID, models.JobFinished{
+		ID: row.ID, Kind: row.Kind, State: row.State, Total: row.Total, Done: row.Done, Failed: row.Failed,
+		FinishedAt: models.Stamp(at),
+	}, at)
+}
+
 // tellOwners tells each owner whose coupons an order applied of its own, and of
 // nobody else's. about makes the event of those with the given indexes.
 func (s *Store) tellOwners(

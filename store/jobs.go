@@ -108,5 +108,5 @@ func (s *Store) moveJob(t tx, op models.Op, id models.ID, action models.JobActio
 	if err != nil {
 		return false, fmt.Errorf("%s job: %w", action, err)
 	}
-	return true, nil
+	return true, s.tellOfJob(t.orm.Statement.Context, t, &row)
 }

@@ -238,7 +238,7 @@ func (s *Store) advance(ctx context.Context, t tx, id models.ID, by models.Job) 
 	if err != nil {
 		return fmt.Errorf("advance the job: %w", err)
 	}
-	return nil
+	return s.tellOfJob(ctx, t, &row)
 }
 
 func hasTasks(ctx context.Context, t tx, job models.ID, state string) (has bool, err error) {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -159,6 +160,67 @@ func TestAUserIsTold(t *testing.T) {
 		}
 		s.consistent(t)
 	}, office.env()...)
+}
+
+// TestADistributionTellsItsUsers goes by all channels at once, and tells the merchant
+// that it is over.
+func TestADistributionTellsItsUsers(t *testing.T) {
+	t.Parallel()
+	office, provider, merchant := newPostOffice(t), newHook(t), newHook(t)
+	onBoth(t, func(t *testing.T, s *site) {
+		shop := s.want(t, http.StatusCreated, "", post("/api_keys", platformKey, object{"role": "merchant", "merchant_id": "shop"})).field("key")
+		tag := strings.ReplaceAll(t.Name(), "/", "-")
+		s.subscribe(t, shop, merchant.url, "job.finished")
+		for user, known := range map[string]object{
+			"ann": {"email": "ann-" + tag + "@example.com", "phone": "+4930123456", "locale": "de-AT", "tags": []string{"vip"}},
+			"bob": {"tags": []string{"vip"}},
+			"cid": {"email": "cid@example.com", "tags": []string{"vip"}, "last_active_at": "2020-01-01T00:00:00Z"},
+			"dan": {"email": "dan@example.com"},
+		} {
+			got := s.do(t, request{method: http.MethodPut, path: "/users/" + user, as: shop, body: known})
+			if got.status/100 != 2 {
+				t.Fatalf("got %d %s", got.status, got.text)
+			}
+		}
+		template := s.sale(t, shop, object{"name": "Gift"})
+		spec := object{
+			"template_id": template, "audience": object{"kind": "tags", "tags": []string{"vip"}},
+			"notify": object{
+				"channels": []string{"inbox", "mail", "sms"}, "title": "{template.name} for you", "body": "Use {coupon.code} {{now}}.",
+				"locales": object{"de": object{"title": "{template.name} für Sie", "body": "Gültig bis {coupon.last_day}: {coupon.code}"}},
+			},
+		}
+		bad := object{"template_id": template, "audience": object{"kind": "all"}, "notify": object{
+			"channels": []string{"pigeon"}, "title": "", "body": "{user.password}",
+		}}
+		refused := s.want(t, http.StatusUnprocessableEntity, "", post("/distributions", shop, bad))
+		for _, field := range []string{"notify.channels[0]", "notify.title", "notify.body"} {
+			if !strings.Contains(refused.text, `"field":"`+field+`"`) {
+				t.Errorf("%s is not named: %s", field, refused.text)
+			}
+		}
+		id := s.want(t, http.StatusAccepted, "", post("/distributions", shop, spec)).field("id")
+		if done := s.finished(t, id, shop); done.field("state") != "done" || done.field("done") != "3" {
+			t.Errorf("got %s", done.text)
+		}
+		ann := s.want(t, http.StatusOK, "", get("/messages?user_id=ann", platformKey)).text
+		if !strings.Contains(ann, `"title":"Gift für Sie","body":"Gültig bis 20`) || !strings.Contains(ann, `"distribution_id":"`+id+`"`) {
+			t.Errorf("ann: %s", ann)
+		}
+		if bob := s.want(t, http.StatusOK, "", get("/messages?user_id=bob", platformKey)).text; !strings.Contains(bob, `"title":"Gift for you"`) || !strings.Contains(bob, " {now}.") {
+			t.Errorf("bob: %s", bob)
+		}
+		for _, user := range []string{"cid", "dan"} {
+			if got := s.want(t, http.StatusOK, "", get("/messages?user_id="+user, platformKey)); got.field("unread_count") != "0" {
+				t.Errorf("%s was told: %s", user, got.text)
+			}
+		}
+		eventually(t, "the mail, the SMS and the event arrive", func() bool {
+			return len(office.ids("ann-"+tag)) == 1 && strings.Contains(fmt.Sprint(provider.calls()), `"to":"+4930123456"`) &&
+				strings.Contains(fmt.Sprint(merchant.calls()), `"id":"`+id+`","kind":"distribution","state":"done"`)
+		})
+		s.consistent(t)
+	}, append(office.env(), private, "SCRIP_SMS_URL="+provider.url)...)
 }
 
 // TestWhoDiesBeforeMarkingMailsAgain kills the servers while the mail server has the

@@ -31,6 +31,7 @@ type newDistributionBody struct {
 	PackID     models.ID       `json:"pack_id"`
 	Audience   models.Audience `json:"audience"`
 	Rate       *int64          `json:"rate"`
+	Notify     *models.Notice  `json:"notify"`
 }
 
 // distributionView is a distribution in an answer: its job, and what it is about.
@@ -41,11 +42,12 @@ type distributionView struct {
 	PackID     *models.ID      `json:"pack_id,omitempty"`
 	Audience   models.Audience `json:"audience"`
 	Rate       *int64          `json:"rate,omitempty"`
+	Notify     *models.Notice  `json:"notify,omitempty"`
 }
 
 func viewDistribution(d models.Distribution) any {
 	return distributionView{
-		jobViewOf(d.Job), idOrNil(d.TemplateID), idOrNil(d.PackID), d.Audience, d.Rate,
+		jobViewOf(d.Job), idOrNil(d.TemplateID), idOrNil(d.PackID), d.Audience, d.Rate, d.Notice,
 	}
 }
 
@@ -64,9 +66,11 @@ func (a *api) createDistribution(c *gin.Context) error {
 	}
 	d := models.Distribution{
 		Job: models.Job{Rate: body.Rate}, TemplateID: body.TemplateID, PackID: body.PackID, Audience: body.Audience,
+		Notice: body.Notify,
 	}
 	f := models.NewFaults()
 	d.Check(f, false)
+	d.CheckNotice(f, a.Channels)
 	if err := f.Err(); err != nil {
 		return err
 	}

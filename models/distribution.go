@@ -13,6 +13,7 @@ type Distribution struct {
 	TemplateID ID // or a pack
 	PackID     ID
 	Audience   Audience // without its UserIDs, once it is stored
+	Notice     *Notice  // to those who got theirs; nil: none
 }
 
 // Check notes every fault of the fields themselves. listed says that the users
@@ -32,6 +33,18 @@ func (d *Distribution) Check(f Faults, listed bool) {
 	default:
 		d.Audience.check(f.In("audience"))
 	}
+}
+
+// CheckNotice notes what is wrong with the notice, by the channels that there are.
+func (d *Distribution) CheckNotice(f Faults, channels []Channel) {
+	if d.Notice == nil {
+		return
+	}
+	placeholders := DistributionPlaceholders()
+	if d.PackID != 0 {
+		placeholders = PackPlaceholders()
+	}
+	d.Notice.Check(f.In("notify"), channels, placeholders)
 }
 
 // DeliveryFailure says why a user got nothing of a distribution.

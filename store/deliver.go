@@ -135,6 +135,9 @@ func (d *delivery) run(ctx context.Context) error {
 		if err := d.note(ctx, t); err != nil {
 			return outcome{}, err
 		}
+		if err := d.tell(ctx, t); err != nil {
+			return outcome{}, err
+		}
 		return outcome{failed: int64(len(d.failures))}, nil
 	})
 }

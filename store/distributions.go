@@ -17,6 +17,7 @@ type distributionRow struct {
 	TemplateID *models.ID
 	PackID     *models.ID
 	Audience   models.Audience `gorm:"serializer:json"`
+	Notice     *models.Notice  `gorm:"serializer:json"`
 	Repeats    int64
 }
 
@@ -24,7 +25,7 @@ func (*distributionRow) TableName() string { return "distributions" }
 
 func (r *distributionRow) distribution(job *jobRow) (models.Distribution, error) {
 	of, err := job.job()
-	d := models.Distribution{Job: of, Audience: r.Audience}
+	d := models.Distribution{Job: of, Audience: r.Audience, Notice: r.Notice}
 	if r.TemplateID != nil {
 		d.TemplateID = *r.TemplateID
 	}
@@ -76,7 +77,7 @@ func (s *Store) CreateDistribution(ctx context.Context, op models.Op, d models.D
 		if d.Total, err = addChunks(ctx, t, d.ID, chunkUsers(each, d.Rate), listed); err != nil {
 			return models.Distribution{}, note{}, err
 		}
-		row := distributionRow{ID: d.ID, Audience: d.Audience}
+		row := distributionRow{ID: d.ID, Audience: d.Audience, Notice: d.Notice}
 		if row.TemplateID = &d.TemplateID; d.TemplateID == 0 {
 			row.TemplateID, row.PackID = nil, &d.PackID
 		}

@@ -11,6 +11,8 @@ ALTER TABLE outbox ADD COLUMN relayed_at BIGINT NULL COMMENT 'when its deliverie
 ALTER TABLE outbox ADD KEY outbox_to_relay (relayed_at, id);
 ALTER TABLE outbox ADD KEY outbox_by_age (created_at);
 
+ALTER TABLE distributions ADD COLUMN notice LONGTEXT NULL COMMENT 'what its users are told';
+
 CREATE TABLE webhooks (
     id          BIGINT         NOT NULL PRIMARY KEY,
     merchant_id VARCHAR(64)    NOT NULL DEFAULT '' COMMENT 'empty: the platform''s, which hears of all',
@@ -88,6 +90,7 @@ DROP TABLE deliveries;
 DROP TABLE messages;
 DROP TABLE message_contents;
 DROP TABLE webhooks;
+ALTER TABLE distributions DROP COLUMN notice;
 ALTER TABLE outbox DROP KEY outbox_by_age;
 ALTER TABLE outbox DROP KEY outbox_to_relay;
 ALTER TABLE outbox DROP COLUMN relayed_at;

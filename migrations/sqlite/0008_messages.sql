@@ -11,6 +11,8 @@ ALTER TABLE outbox ADD COLUMN relayed_at INTEGER NULL; -- when its deliveries we
 CREATE INDEX outbox_to_relay ON outbox (relayed_at, id);
 CREATE INDEX outbox_by_age ON outbox (created_at);
 
+ALTER TABLE distributions ADD COLUMN notice TEXT NULL; -- what its users are told
+
 CREATE TABLE webhooks (
     id          INTEGER NOT NULL PRIMARY KEY,
     merchant_id TEXT NOT NULL DEFAULT '', -- empty: the platform's, which hears of all
@@ -88,6 +90,7 @@ DROP TABLE deliveries;
 DROP TABLE messages;
 DROP TABLE message_contents;
 DROP TABLE webhooks;
+ALTER TABLE distributions DROP COLUMN notice;
 DROP INDEX outbox_by_age;
 DROP INDEX outbox_to_relay;
 ALTER TABLE outbox DROP COLUMN relayed_at;

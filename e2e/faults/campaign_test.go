@@ -178,6 +178,7 @@ func (r *row) run(t *testing.T, p *plan) {
 		r.load(p)
 	}
 	w := newWorld(t, r.needs, p)
+	go w.watchMachine(t.Context())
 	l := w.startLoad()
 	for _, h := range p.Hits {
 		pause(t.Context(), h.After)
@@ -189,6 +190,7 @@ func (r *row) run(t *testing.T, p *plan) {
 	var unquiet error
 	if r.breaks == "" { // what is lost can never be quiet again
 		unquiet = l.quiet(t.Context())
+		w.promised("all quiet", time.Since(healed)-rested, promise)
 	}
 	got := &result{Row: r.name, Seed: p.Seed, Fired: w.fired.Load(), Settled: time.Since(healed) - rested}
 	if unquiet != nil {
@@ -229,9 +231,6 @@ func (r *row) judge(w *world, got *result, state *history.State) {
 		got.Other = append(got.Other, w.apiAgrees(w.Context(), state)...)
 		if out, code := w.command(w.Context(), "check"); code != 0 {
 			got.other("scrip check ended with %d:\n%s", code, out)
-		}
-		if got.Settled > promise && !w.plan.Short {
-			got.other("it took %s after the fault until all was quiet", got.Settled)
 		}
 	}
 	if got.Fired == 0 {

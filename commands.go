@@ -125,7 +125,9 @@ func localOp(st *store.Store) models.Op {
 }
 
 func withStore(ctx context.Context, cfg config.Config, act func(*store.Store) error) error {
-	st, err := store.Open(ctx, storeOptions(cfg, nil))
+	options := storeOptions(cfg, nil)
+	options.Patient = true // scrip check goes through millions of rows
+	st, err := store.Open(ctx, options)
 	if err != nil {
 		return err
 	}

@@ -36,7 +36,7 @@ func openMySQL(ctx context.Context, opts Options) (*sql.DB, dialect, error) {
 	if err != nil {
 		return nil, dialect{}, fmt.Errorf("mysql.dsn: %w", err)
 	}
-	harden(cfg)
+	harden(cfg, opts.Patient)
 	connector, err := mysql.NewConnector(cfg)
 	if err != nil {
 		return nil, dialect{}, fmt.Errorf("mysql.dsn: %w", err)
@@ -75,7 +75,7 @@ func (c readCommitted) Connect(ctx context.Context) (driver.Conn, error) {
 // harden sets what Scrip's correctness rests on, whatever the DSN says, and
 // time limits where it says nothing: without a read timeout a COMMIT whose
 // answer is lost would wait for ever.
-func harden(cfg *mysql.Config) {
+func harden(cfg *mysql.Config, patient bool) {
 	cfg.InterpolateParams = true
 	cfg.MultiStatements = false
 	cfg.ClientFoundRows = false
@@ -86,6 +86,9 @@ func harden(cfg *mysql.Config) {
 	}
 	if cfg.ReadTimeout == 0 {
 		cfg.ReadTimeout = 10 * time.Second
+	}
+	if patient {
+		cfg.ReadTimeout = max(cfg.ReadTimeout, time.Hour)
 	}
 	if cfg.WriteTimeout == 0 {
 		cfg.WriteTimeout = 10 * time.Second

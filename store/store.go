@@ -28,6 +28,7 @@ type Options struct {
 	DataDir      string // where SQLite keeps its file
 	MaxOpenConns int    // half of them for transactions, half for all other reading; at least one each
 	AllowUnsafe  bool   // open a MySQL that may lose what it acknowledged
+	Patient      bool   // MySQL may take as long for one answer as it takes to go through all of a table
 	Log          *slog.Logger
 	Channels     []models.Channel // by which users are told something beside the inbox
 	ActiveFor    time.Duration    // users known to be away for longer are told nothing; 0: all are told

@@ -31,7 +31,7 @@ const (
 	errConnKilled    = 1927 // MariaDB
 )
 
-func openMySQL(ctx context.Context, opts Options) (*sql.DB, dialect, error) {
+func openMySQL(opts Options) (*sql.DB, dialect, error) {
 	cfg, err := mysql.ParseDSN(opts.DSN)
 	if err != nil {
 		return nil, dialect{}, fmt.Errorf("mysql.dsn: %w", err)
@@ -44,9 +44,6 @@ func openMySQL(ctx context.Context, opts Options) (*sql.DB, dialect, error) {
 	pool := sql.OpenDB(readCommitted{connector})
 	pool.SetMaxOpenConns(opts.MaxOpenConns)
 	pool.SetMaxIdleConns(opts.MaxOpenConns) // a connection costs more than keeping it
-	if err := checkServer(ctx, pool); err != nil && !opts.AllowUnsafe {
-		return nil, dialect{}, errors.Join(err, pool.Close())
-	}
 	return pool, mysqlDialect(), nil
 }
 
@@ -144,15 +141,38 @@ func variable(ctx context.Context, pool *sql.DB, name string) (value string, err
 	return value, err
 }
 
-// checkServer refuses a server that may lose what it acknowledged, or that
-// compares text otherwise than Scrip expects. It lists every fault.
-func checkServer(ctx context.Context, pool *sql.DB) error {
-	// MariaDB knows no default_storage_engine by another name; all four exist on
-	// MySQL 8, MariaDB 10.11 and TiDB.
+// vet refuses a server that may lose what it acknowledged, or that compares text
+// otherwise than Scrip expects, with every fault of it; where such a one is
+// allowed, the log says what it is.
+func (s *Store) vet(ctx context.Context, allowed bool) error {
+	if s.dialect.name != "mysql" {
+		return nil
+	}
+	faults, err := faultsOf(ctx, s.sql)
+	switch {
+	case err != nil:
+		return err
+	case len(faults) == 0:
+		return nil
+	case allowed:
+		s.log.WarnContext(ctx, "this MySQL is not safe, and mysql.allow_unsafe says to go on", "faults", faults)
+		return nil
+	}
+	return fmt.Errorf("this MySQL is not safe for Scrip (mysql.allow_unsafe starts all the same):\n  %s",
+		strings.Join(faults, "\n  "))
+}
+
+func faultsOf(ctx context.Context, pool *sql.DB) ([]string, error) {
+	if err := pool.PingContext(ctx); err != nil {
+		return nil, fmt.Errorf("mysql.dsn: the server cannot be used: %w", err)
+	}
+	// MariaDB knows no default_storage_engine by another name; all of these exist
+	// on MySQL 8, MariaDB 10.11 and TiDB.
 	want := []setting{
 		{"innodb_flush_log_at_trx_commit", "1", "anything else loses acknowledged claims in a crash"},
 		{"default_storage_engine", "InnoDB", "transactions and row locks need it"},
 		{"character_set_server", "utf8mb4", "callers' ids are any UTF-8"},
+		{"character_set_database", "utf8mb4", "callers' ids are any UTF-8 (ALTER DATABASE … CHARACTER SET utf8mb4)"},
 	}
 	if log, err := variable(ctx, pool, "log_bin"); err == nil && (log == "1" || strings.EqualFold(log, "ON")) {
 		want = append(want, setting{"sync_binlog", "1", "with a binary log a commit is only as safe as that is when the power fails"})
@@ -161,15 +181,11 @@ func checkServer(ctx context.Context, pool *sql.DB) error {
 	for _, w := range want {
 		got, err := variable(ctx, pool, w.variable)
 		if err != nil {
-			return fmt.Errorf("ask MySQL for %s: %w", w.variable, err)
+			return nil, fmt.Errorf("ask MySQL for %s: %w", w.variable, err)
 		}
 		if !strings.EqualFold(got, w.value) {
 			faults = append(faults, fmt.Sprintf("%s is %q, must be %q: %s", w.variable, got, w.value, w.why))
 		}
 	}
-	if len(faults) == 0 {
-		return nil
-	}
-	return fmt.Errorf("this MySQL is not safe for Scrip (mysql.allow_unsafe starts all the same):\n  %s",
-		strings.Join(faults, "\n  "))
+	return faults, nil
 }

@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"database/sql"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -39,14 +40,31 @@ func TestAnUnsafeServerIsRefused(t *testing.T) {
 	t.Parallel()
 	server := enginetest.OwnMariaDB(t, "--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0",
 		"--character-set-server=latin1", "--collation-server=latin1_bin")
-	opts := store.Options{DSN: server.DSN(""), MaxOpenConns: 4}
+	var log strings.Builder
+	opts := store.Options{
+		DSN: server.DSN("test"), MaxOpenConns: 4, Log: slog.New(slog.NewTextHandler(&log, nil)),
+	}
+	createDatabase(t, server, "test") // latin1, as the server
+	faults := []string{"innodb_flush_log_at_trx_commit", "sync_binlog", "character_set_server", "character_set_database"}
 	_, err := store.Open(t.Context(), opts)
 	if err == nil {
 		t.Fatal("a server that loses commits was taken")
 	}
-	for _, fault := range []string{"innodb_flush_log_at_trx_commit", "sync_binlog", "character_set_server"} {
+	for _, fault := range faults {
 		if !strings.Contains(err.Error(), fault) {
 			t.Errorf("%q is not in %q", fault, err)
+		}
+	}
+
+	opts.AllowUnsafe = true
+	st, err := store.Open(t.Context(), opts)
+	if err != nil {
+		t.Fatalf("it was allowed: %v", err)
+	}
+	t.Cleanup(func() { _ = st.Close(context.Background()) })
+	for _, fault := range faults {
+		if n := strings.Count(log.String(), fault); n != 1 {
+			t.Errorf("the log names %s %d times: %s", fault, n, log.String())
 		}
 	}
 }

@@ -110,6 +110,9 @@ func connect(ctx context.Context, opts Options) (*Store, error) {
 	if s.sql, s.dialect, err = openPool(ctx, opts); err != nil {
 		return nil, err
 	}
+	if err := s.vet(ctx, opts.AllowUnsafe); err != nil {
+		return nil, errors.Join(err, s.sql.Close())
+	}
 	if s.promptSQL, _, err = openPool(ctx, opts); err != nil {
 		return nil, errors.Join(err, s.sql.Close())
 	}
@@ -141,7 +144,7 @@ func (s *Store) closePools() error { return errors.Join(s.promptSQL.Close(), s.s
 
 func openPool(ctx context.Context, opts Options) (*sql.DB, dialect, error) {
 	if opts.DSN != "" {
-		return openMySQL(ctx, opts)
+		return openMySQL(opts)
 	}
 	return openSQLite(ctx, opts)
 }

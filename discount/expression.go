@@ -34,6 +34,7 @@ const (
 // three variables, cart, user and time. Numbers are whole (64 bits), money in
 // minor units of cart.currency; what a cart does not name is "" or 0.
 //
+//	cart.user_id          string  the same as user.id
 //	cart.currency         string  ISO 4217
 //	cart.merchant_id      string
 //	cart.payment_method   string
@@ -80,6 +81,7 @@ type ExpressionEnv struct {
 
 // ExpressionCart is the variable cart.
 type ExpressionCart struct {
+	UserID        string           `expr:"user_id"`
 	Currency      string           `expr:"currency"`
 	MerchantID    string           `expr:"merchant_id"`
 	PaymentMethod string           `expr:"payment_method"`

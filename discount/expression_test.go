@@ -12,7 +12,7 @@ import (
 func expressionSample() *ExpressionEnv {
 	return &ExpressionEnv{
 		Cart: &ExpressionCart{
-			Currency: "USD", MerchantID: "m1", PaymentMethod: "card", Channel: "app", FirstOrder: true,
+			UserID: "u1", Currency: "USD", MerchantID: "m1", PaymentMethod: "card", Channel: "app", FirstOrder: true,
 			Subtotal: 5999, Shipping: 500, Quantity: 4,
 			Lines: []ExpressionLine{
 				{LineID: "1", SKU: "shoe", CategoryIDs: []string{"shoes", "sale"}, MerchantID: "m1", Quantity: 1, UnitPrice: 4999, Subtotal: 4999},
@@ -36,6 +36,7 @@ func TestExpressionHolds(t *testing.T) {
 		`"vip" in user.tags`:        true,
 		`"gold" in user.tags`:       false,
 		`user.id startsWith "u"`:    true,
+		`cart.user_id == user.id`:   true,
 		`time.weekday >= 6`:         true,
 		`time.clock < "20:05"`:      false,
 		`time.date == "2026-11-28"`: true,

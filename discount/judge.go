@@ -319,7 +319,7 @@ func (s *session) expressionCart() *ExpressionCart {
 		}
 	}
 	return &ExpressionCart{
-		Currency: cart.Currency, MerchantID: cart.MerchantID, PaymentMethod: cart.PaymentMethod,
+		UserID: cart.UserID, Currency: cart.Currency, MerchantID: cart.MerchantID, PaymentMethod: cart.PaymentMethod,
 		Channel: cart.Channel, FirstOrder: cart.FirstOrder,
 		Subtotal: int(s.subtotal), Shipping: int(cart.Shipping), Quantity: int(s.units), Lines: lines,
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -95,6 +96,9 @@ func TestLockNamesEveryRefusedCoupon(t *testing.T) {
 	got := map[string]models.Code{}
 	for _, field := range refusal.Fields {
 		got[field.Field] = field.Code
+	}
+	if first := refusal.Fields[0].Detail; !strings.HasPrefix(first, "coupon 2: ") {
+		t.Errorf("%q does not say which coupon", first)
 	}
 	want := map[string]models.Code{
 		"coupon_ids[0]": models.CodeMinAmount, "coupon_ids[2]": models.CodeCouponNotAvailable,

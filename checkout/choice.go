@@ -89,6 +89,18 @@ func (p *pick) reject(why models.Rejection) models.Rejection {
 	return why
 }
 
+// name is what the coupon is called in words: by its id where that is known, so
+// that nobody has to count in a request to learn which one it was.
+func (p *pick) name() string {
+	switch {
+	case p.coupon != nil:
+		return "coupon " + p.coupon.ID.String()
+	case p.id != 0:
+		return "coupon " + p.id.String()
+	}
+	return fmt.Sprintf("code %q", p.code)
+}
+
 // absent is the rejection of a coupon that the user does not have. Whether
 // somebody else has it is not the caller's to know.
 func absent() models.Rejection {

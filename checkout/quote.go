@@ -157,7 +157,7 @@ func refuseLock(list []rejected) *models.Error {
 	}
 	for _, r := range list {
 		refusal.Fields = append(refusal.Fields, models.FieldError{
-			Field: r.pick.field, Code: r.why.Code, Detail: r.why.Detail,
+			Field: r.pick.field, Code: r.why.Code, Detail: r.pick.name() + ": " + r.why.Detail,
 		})
 	}
 	return refusal

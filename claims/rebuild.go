@@ -121,7 +121,11 @@ func (s *Service) Rebuild(ctx context.Context, id models.ID, from int64) error {
 		return errors.Join(errOvertaken, err)
 	}
 	failpoint.Reach(failpoint.RebuildOpened)
-	s.log.InfoContext(ctx, "gate loaded", "template", id, "epoch", load.Epoch, "claimed", claimed, "left", load.Left)
+	facts := []any{"template", id, "epoch", load.Epoch, "claimed", claimed}
+	if load.Stock != models.GateUnlimited {
+		facts = append(facts, "left", load.Left)
+	}
+	s.log.InfoContext(ctx, "gate loaded", facts...)
 	return nil
 }
 

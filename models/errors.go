@@ -3,6 +3,7 @@ package models
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -84,12 +85,15 @@ type FieldError struct {
 	Detail string `json:"detail"`
 }
 
-// Error gives the code and the sentence.
+// Error gives the code, the sentence, and what else is wrong.
 func (e *Error) Error() string {
-	if len(e.Fields) == 0 {
-		return string(e.Code) + ": " + e.Detail
+	faults := []string{string(e.Code) + ": " + e.Detail}
+	for i, field := range e.Fields {
+		if i > 0 { // of the first the sentence tells
+			faults = append(faults, field.Field+": "+field.Detail)
+		}
 	}
-	return fmt.Sprintf("%s: %s %v", e.Code, e.Detail, e.Fields)
+	return strings.Join(faults, "; ")
 }
 
 // Refuse makes an Error.

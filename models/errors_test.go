@@ -146,8 +146,12 @@ func TestErrorSaysWhatIsWrong(t *testing.T) {
 	}
 	f := models.NewFaults()
 	f.Require(false, "name")
-	if got := f.Err().Error(); !strings.Contains(got, "invalid") || !strings.Contains(got, "name") {
+	if got := f.Err().Error(); got != "invalid: name: is required" {
 		t.Errorf("got %q, want the code and the field", got)
+	}
+	f.Require(false, "kind")
+	if got := f.Err().Error(); got != "invalid: name: is required; kind: is required" {
+		t.Errorf("got %q, want every field once", got)
 	}
 }
 

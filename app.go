@@ -299,7 +299,7 @@ func (a *app) buildServer(context.Context) error {
 	}
 	h := a.cfg.HTTP
 	a.server = &http.Server{
-		Handler: routes, ReadHeaderTimeout: h.ReadHeaderTimeout, ReadTimeout: h.ReadTimeout,
+		Handler: middleware.Head(routes), ReadHeaderTimeout: h.ReadHeaderTimeout, ReadTimeout: h.ReadTimeout,
 		WriteTimeout: h.WriteTimeout, IdleTimeout: h.IdleTimeout,
 		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}

@@ -24,8 +24,11 @@ FROM gcr.io/distroless/static-debian12:nonroot
 COPY --from=build /out/scrip /usr/local/bin/scrip
 # 65532 is this image's nonroot. A named volume takes the folder's owner over.
 COPY --from=build --chown=65532:65532 /out/data /data
+# Uploads lie in TMPDIR while they are read: the volume is written to, even where
+# the rest is mounted read-only.
 ENV SCRIP_HTTP_ADDR=0.0.0.0:8080 \
-    SCRIP_DATA_DIR=/data
+    SCRIP_DATA_DIR=/data \
+    TMPDIR=/data
 VOLUME /data
 EXPOSE 8080
 USER 65532:65532

@@ -92,8 +92,14 @@ const (
 	gatePause = time.Second
 )
 
+// gatePatience is how long one look may take. The server's own timeout is so short
+// because claims can pass the gate by; whoever asks whether all is well would hear
+// no from a machine that is only busy.
+const gatePatience = 5 * time.Second
+
 // checkGate compares the copy of every template that was ever published.
 func checkGate(ctx context.Context, cfg config.Config, st *store.Store) (differing []string, err error) {
+	cfg.Redis.Timeout = max(cfg.Redis.Timeout, gatePatience)
 	g, err := newGate(ctx, cfg, st.Now, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err

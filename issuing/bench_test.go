@@ -46,7 +46,7 @@ const (
 
 func benchmarkDistribution(b *testing.B, opts store.Options) {
 	b.Helper()
-	opts.MaxOpenConns = 8
+	opts.MaxOpenConns, opts.Patient = 8, true
 	st, err := store.Open(b.Context(), opts)
 	if err != nil {
 		b.Fatal(err)

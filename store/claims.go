@@ -370,8 +370,8 @@ func appendNumbers(text []byte, numbers ...int64) []byte {
 	return text
 }
 
-// raiseClaimed moves each template's counter, guarded by its old value: should
-// the row not have been locked after all, nothing is granted.
+// raiseClaimed moves the templates' counters, guarded by their old values: should
+// a row not have been locked after all, nothing is granted.
 func (b *claimBatch) raiseClaimed(ctx context.Context, t tx) error {
 	ids := make([]models.ID, 0, len(b.counters))
 	for id, row := range b.counters {
@@ -379,17 +379,17 @@ func (b *claimBatch) raiseClaimed(ctx context.Context, t tx) error {
 			ids = append(ids, id)
 		}
 	}
+	if len(ids) == 0 {
+		return nil
+	}
 	slices.SortFunc(ids, cmp.Compare[models.ID])
-	for _, id := range ids {
-		row := b.counters[id]
-		done, err := t.sql.ExecContext(ctx, "UPDATE templates SET claimed = ? WHERE id = ? AND claimed = ?",
-			row.claimed+row.granted, id, row.claimed)
-		if err != nil {
-			return fmt.Errorf("raise claimed: %w", err)
-		}
-		if n, err := done.RowsAffected(); err != nil || n != 1 {
-			return fmt.Errorf("template %s moved under its lock (%d rows, %w)", id, n, err)
-		}
+	after, args := cases("id", ids, func(id models.ID) int64 { return b.counters[id].claimed + b.counters[id].granted })
+	before, more := cases("id", ids, func(id models.ID) int64 { return b.counters[id].claimed })
+	args = append(append(args, anys(ids)...), more...)
+	err := update(ctx, t, len(ids), "UPDATE templates SET claimed = "+after+
+		" WHERE id IN ("+marks(len(ids))+") AND claimed = "+before, args...)
+	if err != nil {
+		return fmt.Errorf("raise claimed: %w", err)
 	}
 	return nil
 }

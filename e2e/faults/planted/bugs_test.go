@@ -79,7 +79,7 @@ func claimBugs() []bug {
 			"IssueNo: row.claimed + row.granted,", "IssueNo: row.claimed + row.granted + 1,",
 			"./store", "TestTwoServersNeverOversell_Race"),
 		one("claim: a template that was edited is judged by what it was", "store/claims.go",
-			"case row.version != t.Version:", "case row.version < t.Version:",
+			"case row.version != t.Version,", "case row.version < t.Version,",
 			"./claims", "TestNoClaimIsGrantedAfterAPause"),
 		one("claim: the gate's word is taken for the database's", "store/claims.go",
 			"		trusting = false\n", "",

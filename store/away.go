@@ -27,6 +27,7 @@ func (d dialect) explain(err error) error {
 func (d dialect) isAway(err error) bool {
 	var network net.Error
 	return errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
+		errors.Is(err, sql.ErrTxDone) || // its time ran out, and it was rolled back behind our back
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || d.retryable(err) || d.away(err)
 }
 

@@ -3,12 +3,14 @@ package store_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
 	"testing"
 
 	"scrip/enginetest"
+	"scrip/models"
 	"scrip/store"
 )
 
@@ -106,4 +108,18 @@ func createDatabase(t *testing.T, server *enginetest.Server, name string) {
 	if _, err := db.ExecContext(t.Context(), "CREATE DATABASE "+name); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestOutOfTimeIsNobodysFault: a transaction that its deadline ended changed
+// nothing, and its caller is told to come back.
+func TestOutOfTimeIsNobodysFault(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, f fixture) {
+		for _, last := range []string{"", "SELECT 1"} {
+			err := f.OutOfTime(t.Context(), last)
+			if !models.IsCode(err, models.CodeBusy) && !errors.Is(err, context.Canceled) {
+				t.Errorf("with %q last: %v", last, err)
+			}
+		}
+	})
 }

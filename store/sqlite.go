@@ -79,7 +79,9 @@ func sqliteDialect() dialect {
 			var failure *sqlite.Error
 			return errors.As(err, &failure)
 		},
-		away:   func(err error) bool { return isSQLite(err, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_INTERRUPT) },
+		away: func(err error) bool {
+			return isSQLite(err, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_INTERRUPT)
+		},
 		writer: make(chan struct{}, 1),
 		open:   func(pool *sql.DB) gorm.Dialector { return sqliteDialector{pool} },
 	}

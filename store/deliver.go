@@ -170,9 +170,6 @@ func (d *delivery) serve(ctx context.Context, t tx, from, until int) error {
 	if err := b.write(ctx, t); err != nil {
 		return err
 	}
-	if err := b.tell(ctx, d.Store, t); err != nil {
-		return err
-	}
 	d.dealt += int64(len(users) / 2)
 	for i, at := range fresh {
 		d.verdicts[at] = b.verdicts[i]

@@ -282,3 +282,20 @@ func (f fixture) step(t *testing.T, d models.Distribution, template *models.Temp
 		t.Error(err)
 	}
 }
+
+func TestWebhooksHearOnceOfWhatIsDistributed(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, f fixture) {
+		hook := f.listen(t, platform(), models.EventCouponClaimed, models.EventTemplateSoldOut)
+		template := f.template(t, new(int64(5)), 1)
+		d := f.distribution(t, models.Distribution{TemplateID: template.ID, Audience: models.Audience{Kind: models.AudienceUsers}}, listed(numbered(7)...))
+		f.distribute(t, d, template)
+		heard := map[models.EventType]int{}
+		for _, one := range f.told(t, hook) {
+			heard[one.Event.Type]++
+		}
+		if heard[models.EventCouponClaimed] != 1 || heard[models.EventTemplateSoldOut] != 1 {
+			t.Errorf("heard %v", heard)
+		}
+	})
+}

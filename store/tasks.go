@@ -160,35 +160,37 @@ type outcome struct {
 // does is done once, however often the task is begun. models.ErrLeaseLost if the
 // task is not the worker's to end.
 func (s *Store) inTask(ctx context.Context, task *models.Task, fn func(tx) (outcome, error)) error {
-	return s.inTx(ctx, func(t tx) error {
-		if err := end(ctx, t, task, taskDone); err != nil {
-			return err
-		}
-		came, err := fn(t)
+	return s.inTx(ctx, func(t tx) error { return s.carryOut(ctx, t, task, fn) })
+}
+
+func (s *Store) carryOut(ctx context.Context, t tx, task *models.Task, fn func(tx) (outcome, error)) error {
+	if err := end(ctx, t, task, taskDone); err != nil {
+		return err
+	}
+	came, err := fn(t)
+	if err != nil {
+		return err
+	}
+	progress := models.Job{Done: task.Units, Failed: came.failed}
+	if came.args != nil {
+		progress.Done = 0
+		_, err := t.sql.ExecContext(ctx, "UPDATE tasks SET state = 'ready', attempts = 0, args = ? WHERE job_id = ? AND seq = ?",
+			string(came.args), task.JobID, task.Seq)
 		if err != nil {
-			return err
+			return fmt.Errorf("leave the rest of the task: %w", err)
 		}
-		progress := models.Job{Done: task.Units, Failed: came.failed}
-		if came.args != nil {
-			progress.Done = 0
-			_, err := t.sql.ExecContext(ctx, "UPDATE tasks SET state = 'ready', attempts = 0, args = ? WHERE job_id = ? AND seq = ?",
-				string(came.args), task.JobID, task.Seq)
-			if err != nil {
-				return fmt.Errorf("leave the rest of the task: %w", err)
-			}
-		}
-		for _, added := range came.more {
-			progress.Total += added.Units
-		}
-		if err := addTasks(ctx, t, task.JobID, came.first, came.more); err != nil {
-			return err
-		}
-		if err := s.advance(ctx, t, task.JobID, progress); err != nil {
-			return err
-		}
-		failpoint.Reach(failpoint.TaskWritten)
-		return nil
-	})
+	}
+	for _, added := range came.more {
+		progress.Total += added.Units
+	}
+	if err := addTasks(ctx, t, task.JobID, came.first, came.more); err != nil {
+		return err
+	}
+	if err := s.advance(ctx, t, task.JobID, progress); err != nil {
+		return err
+	}
+	failpoint.Reach(failpoint.TaskWritten)
+	return nil
 }
 
 // end ends a task under its lease. One that is done needs its args no more.

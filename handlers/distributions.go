@@ -9,6 +9,8 @@ import (
 	"strconv"
 
 	"github.com/gin-gonic/gin"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"scrip/handlers/middleware"
 	"scrip/issuing"
@@ -31,7 +33,33 @@ type newDistributionBody struct {
 	PackID     models.ID       `json:"pack_id"`
 	Audience   models.Audience `json:"audience"`
 	Rate       *int64          `json:"rate"`
-	Notify     *models.Notice  `json:"notify"`
+	Notify     notifyBody      `json:"notify"`
+}
+
+// notifyBody is a notice, or true for one in our own words, or false for none.
+type notifyBody struct {
+	own    bool
+	notice *models.Notice
+}
+
+// UnmarshalJSONFrom takes any of them.
+func (n *notifyBody) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	if kind := dec.PeekKind(); kind == 't' || kind == 'f' {
+		return json.UnmarshalDecode(dec, &n.own)
+	}
+	return json.UnmarshalDecode(dec, &n.notice)
+}
+
+// noticeFor is what a distribution's users are to be told, nil for nothing. Who
+// names no channel means the inbox.
+func (n *notifyBody) noticeFor(pack bool) *models.Notice {
+	if n.own {
+		return new(models.GiftNotice(pack))
+	}
+	if n.notice != nil && n.notice.Channels == nil {
+		n.notice.Channels = []models.Channel{models.ChannelInbox}
+	}
+	return n.notice
 }
 
 // distributionView is a distribution in an answer: its job, and what it is about.
@@ -66,7 +94,7 @@ func (a *api) createDistribution(c *gin.Context) error {
 	}
 	d := models.Distribution{
 		Job: models.Job{Rate: body.Rate}, TemplateID: body.TemplateID, PackID: body.PackID, Audience: body.Audience,
-		Notice: body.Notify,
+		Notice: body.Notify.noticeFor(body.PackID != 0),
 	}
 	f := models.NewFaults()
 	d.Check(f, false)

@@ -85,6 +85,9 @@ func TestADistributionIsCheckedFieldByField(t *testing.T) {
 		`{"template_id":"1","audience":{"kind":"users","user_ids":["a","a"]}}`: {"audience.user_ids"},
 		`{"template_id":"1","audience":{"kind":"tags"},"rate":0}`:              {"rate", "audience.tags"},
 		`{"template_id":"1","audience":{"kind":"all"},"users":["a"]}`:          {"users"},
+		`{"template_id":"1","audience":{"kind":"all"},"notify":"yes"}`:         {"notify"},
+		`{"template_id":"1","audience":{"kind":"all"},"notify":{"text":"x"}}`:  {"notify.text"},
+		`{"template_id":"1","audience":{"kind":"all"},"notify":{"title":"x"}}`: {"notify.body"},
 	} {
 		p := problemOf(t, call(h, request{method: "POST", path: "/v1/distributions", body: body}))
 		if diff := cmp.Diff(want, p.fields()); diff != "" || p.Status != 422 {
@@ -93,6 +96,34 @@ func TestADistributionIsCheckedFieldByField(t *testing.T) {
 	}
 	if f.changes > 0 {
 		t.Errorf("%d changes", f.changes)
+	}
+}
+
+func TestANoticeMayBeLeftToUs(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	h := serve(t, f, platform())
+	for notify, title := range map[string]string{
+		`true`: "You have a new coupon", `{"title":"Hi","body":"There"}`: "Hi", `false`: "", `null`: "",
+	} {
+		body := `{"template_id":"21","audience":{"kind":"all"},"notify":` + notify + `}`
+		if w := call(h, request{method: "POST", path: "/v1/distributions", body: body}); w.Code != 202 {
+			t.Fatalf("%s: %d %s", notify, w.Code, w.Body)
+		}
+		notice := f.arg("distribution").(models.Distribution).Notice //nolint:forcetypeassert // else it panics as it should
+		switch {
+		case title == "" && notice != nil:
+			t.Errorf("%s tells %+v", notify, notice)
+		case title != "" && (notice == nil || notice.Title != title || !notice.Has(models.ChannelInbox)):
+			t.Errorf("%s tells %+v", notify, notice)
+		}
+	}
+	for _, pack := range []models.ID{0, 7} { // our own words pass our own check
+		d, faults := models.Distribution{PackID: pack, Notice: new(models.GiftNotice(pack != 0))}, models.NewFaults()
+		d.CheckNotice(faults, []models.Channel{models.ChannelInbox})
+		if err := faults.Err(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -392,6 +392,7 @@ func serve(tb testing.TB, f *fake, actor models.Principal) http.Handler {
 		Codes:    codeMaker{f},
 		Checkout: f,
 		Audience: f,
+		Channels: []models.Channel{models.ChannelInbox},
 		CompileExpression: func(s string) error {
 			if strings.HasSuffix(s, "(") {
 				return errNoCompile

@@ -49,3 +49,24 @@ func ReminderNotice() Notice {
 		},
 	}
 }
+
+// GiftNotice is what users are told of a distribution of one template's coupons,
+// or of packs, whose owner leaves the words to us.
+func GiftNotice(pack bool) Notice {
+	if pack {
+		return Notice{
+			Channels: []Channel{ChannelInbox},
+			Text:     Text{"You have new coupons", "“{pack.name}”: {coupon.count} coupons are in your wallet."},
+			Locales: map[string]Text{
+				"zh": {"您收到了新的优惠券", "“{pack.name}”：{coupon.count} 张优惠券已放入您的卡包。"},
+			},
+		}
+	}
+	return Notice{
+		Channels: []Channel{ChannelInbox},
+		Text:     Text{"You have a new coupon", "“{template.name}” can be used until {coupon.last_day}."},
+		Locales: map[string]Text{
+			"zh": {"您收到了一张优惠券", "“{template.name}”可使用至 {coupon.last_day}。"},
+		},
+	}
+}

@@ -14,9 +14,10 @@ run: ## start Scrip with nothing configured: embedded database, in-process gate
 	$(GO) run .
 
 # The tests come last, so that their last line is the last line. vet has seen
-# everything by then, hence -vet=off.
+# everything by then, hence -vet=off. Many of them wait most of the time, for a
+# lease to run out say: hence more at a time than there are processors.
 test: engines lint ## all that must hold before a commit: lint, then every test with the race detector
-	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -race -vet=off -timeout 5m ./...
+	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -race -vet=off -timeout 10m -parallel 4 ./...
 
 lint: ## format, import order and habits; changes nothing
 	@$(LINTER) fmt --diff || { echo 'These files are not formatted: make fmt' >&2; exit 1; }

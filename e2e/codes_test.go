@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-var manyCodes = flag.Int("codes", 30_000, "codes that a job makes while its servers are killed; 1000000 is what it is measured by")
+var manyCodes = flag.Int("codes", 120_000, "codes that a job makes while its servers are killed; 1000000 is what it is measured by")
 
 // exported are the template's codes, as its owner is shown them.
 func (s *site) exported(t *testing.T, as, template string) []string {

@@ -82,16 +82,7 @@ func (a *api) createAPIKey(c *gin.Context) error {
 }
 
 func (a *api) listAPIKeys(c *gin.Context) error {
-	q := newQuery(c)
-	page := q.page(byID)
-	if err := q.err(); err != nil {
-		return err
-	}
-	rows, err := a.Store.APIKeys(c.Request.Context(), middleware.Principal(c), page.ask())
-	if err != nil {
-		return err
-	}
-	return answerPage(c, page, rows, func(k models.APIKey) models.ID { return k.ID }, viewAPIKey)
+	return listOwn(c, a.Store.APIKeys, func(k models.APIKey) models.ID { return k.ID }, viewAPIKey)
 }
 
 func (a *api) deleteAPIKey(c *gin.Context) error {

@@ -164,16 +164,7 @@ func (a *api) getDistribution(c *gin.Context) error {
 }
 
 func (a *api) listDistributions(c *gin.Context) error {
-	q := newQuery(c)
-	page := q.page(byID)
-	if err := q.err(); err != nil {
-		return err
-	}
-	rows, err := a.Store.Distributions(c.Request.Context(), middleware.Principal(c), page.ask())
-	if err != nil {
-		return err
-	}
-	return answerPage(c, page, rows, func(d models.Distribution) models.ID { return d.ID }, viewDistribution)
+	return listOwn(c, a.Store.Distributions, func(d models.Distribution) models.ID { return d.ID }, viewDistribution)
 }
 
 // moveDistribution makes the handler of one of the three steps.

@@ -82,14 +82,5 @@ func (a *api) getPack(c *gin.Context) error {
 }
 
 func (a *api) listPacks(c *gin.Context) error {
-	q := newQuery(c)
-	page := q.page(byID)
-	if err := q.err(); err != nil {
-		return err
-	}
-	rows, err := a.Store.Packs(c.Request.Context(), middleware.Principal(c), page.ask())
-	if err != nil {
-		return err
-	}
-	return answerPage(c, page, rows, func(p models.Pack) models.ID { return p.ID }, viewPack)
+	return listOwn(c, a.Store.Packs, func(p models.Pack) models.ID { return p.ID }, viewPack)
 }

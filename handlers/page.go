@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"scrip/handlers/middleware"
 	"scrip/models"
 )
 
@@ -181,4 +183,22 @@ func parseCursor(by order, s string) (models.ID, error) {
 		return 0, errCursor
 	}
 	return before, nil
+}
+
+// listOwn answers with a page of what the caller owns, newest first, where a
+// list can be asked for nothing more.
+func listOwn[T any](
+	c *gin.Context, list func(context.Context, models.Principal, models.Page) ([]T, error),
+	position func(T) models.ID, view func(T) any,
+) error {
+	q := newQuery(c)
+	page := q.page(byID)
+	if err := q.err(); err != nil {
+		return err
+	}
+	rows, err := list(c.Request.Context(), middleware.Principal(c), page.ask())
+	if err != nil {
+		return err
+	}
+	return answerPage(c, page, rows, position, view)
 }

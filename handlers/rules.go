@@ -212,14 +212,5 @@ func (a *api) getRule(c *gin.Context) error {
 }
 
 func (a *api) listRules(c *gin.Context) error {
-	q := newQuery(c)
-	page := q.page(byID)
-	if err := q.err(); err != nil {
-		return err
-	}
-	rows, err := a.Store.Rules(c.Request.Context(), middleware.Principal(c), page.ask())
-	if err != nil {
-		return err
-	}
-	return answerPage(c, page, rows, func(r models.Rule) models.ID { return r.ID }, viewRule)
+	return listOwn(c, a.Store.Rules, func(r models.Rule) models.ID { return r.ID }, viewRule)
 }

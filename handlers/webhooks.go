@@ -90,16 +90,7 @@ func (a *api) createWebhook(c *gin.Context) error {
 }
 
 func (a *api) listWebhooks(c *gin.Context) error {
-	q := newQuery(c)
-	page := q.page(byID)
-	if err := q.err(); err != nil {
-		return err
-	}
-	rows, err := a.Store.Webhooks(c.Request.Context(), middleware.Principal(c), page.ask())
-	if err != nil {
-		return err
-	}
-	return answerPage(c, page, rows, func(w models.Webhook) models.ID { return w.ID }, viewWebhook)
+	return listOwn(c, a.Store.Webhooks, func(w models.Webhook) models.ID { return w.ID }, viewWebhook)
 }
 
 func (a *api) deleteWebhook(c *gin.Context) error {

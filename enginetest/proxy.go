@@ -7,10 +7,10 @@ import (
 	"sync/atomic"
 )
 
-// Fate is what a Proxy does with a piece of what the server says.
+// Fate is what a Proxy does with a piece of what one side says to the other.
 type Fate uint8
 
-// The fates of a reply: it is passed on, it is swallowed and the connection
+// The fates of a piece: it is passed on, it is swallowed and the connection
 // stays open, or the connection ends in its place.
 const (
 	Pass Fate = iota
@@ -33,6 +33,7 @@ type Proxy struct {
 	target string
 	down   bool
 	judge  Judge
+	censor func(request []byte) Fate
 	conns  map[net.Conn]struct{}
 }
 
@@ -67,6 +68,15 @@ func (p *Proxy) Judge(judge Judge) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.judge = judge
+}
+
+// Censor has every piece that a client sends judged from now on; nil passes all.
+// What is not passed on never reaches the server, while a reply that Judge takes
+// away was given.
+func (p *Proxy) Censor(judge func(request []byte) Fate) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.censor = judge
 }
 
 // Turn sends new connections to another server. Those that exist stay.
@@ -135,7 +145,7 @@ func (p *Proxy) join(ctx context.Context, client net.Conn) {
 	last := &request{}
 	var both sync.WaitGroup
 	both.Go(func() {
-		pass(server, client, func(piece []byte) Fate { p.sent.Add(1); last.note(piece); return Pass })
+		pass(server, client, func(piece []byte) Fate { p.sent.Add(1); last.note(piece); return p.admit(piece) })
 	})
 	both.Go(func() { pass(client, server, func(reply []byte) Fate { return p.fate(last.get(), reply) }) })
 	both.Wait()
@@ -157,6 +167,16 @@ func (p *Proxy) leave(conns ...net.Conn) {
 	for _, conn := range conns {
 		delete(p.conns, conn)
 	}
+}
+
+func (p *Proxy) admit(request []byte) Fate {
+	p.mu.Lock()
+	censor := p.censor
+	p.mu.Unlock()
+	if censor == nil {
+		return Pass
+	}
+	return censor(request)
 }
 
 func (p *Proxy) fate(request, reply []byte) Fate {

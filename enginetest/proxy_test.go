@@ -63,3 +63,26 @@ func TestProxyLosesRepliesNotRequests(t *testing.T) {
 		t.Errorf("without a judge: %q, %v", got, err)
 	}
 }
+
+func TestProxyLosesRequests(t *testing.T) {
+	t.Parallel()
+	server := Redis(t)
+	p := NewProxy(t, server.Addr())
+	p.Censor(func(request []byte) Fate {
+		if bytes.HasPrefix(request, []byte("INCR")) {
+			return Sever
+		}
+		return Pass
+	})
+	do(t, server, "SET n 5")
+	if got, err := redisDo(t.Context(), p.Addr(), "INCR n"); err == nil {
+		t.Errorf("got %q", got)
+	}
+	if got, err := redisDo(t.Context(), p.Addr(), "GET n"); err != nil || got != "5" {
+		t.Errorf("another question: %q, %v", got, err)
+	}
+	p.Censor(nil)
+	if got, err := redisDo(t.Context(), p.Addr(), "INCR n"); err != nil || got != "6" {
+		t.Errorf("without a censor: %q, %v", got, err)
+	}
+}

@@ -18,7 +18,7 @@ func one(name, file, was, is, pkg, test string) bug {
 
 func bugs() []bug {
 	var all []bug
-	for _, list := range [][]bug{gateBugs(), claimBugs(), lockBugs(), otherBugs()} {
+	for _, list := range [][]bug{gateBugs(), claimBugs(), lockBugs(), commitBugs(), otherBugs()} {
 		all = append(all, list...)
 	}
 	return all
@@ -131,6 +131,56 @@ func lockBugs() []bug {
 	}
 }
 
+// commitBugs take a COMMIT that failed, or got no answer, for something else.
+func commitBugs() []bug {
+	const unanswered = "TestACommitWithoutAnAnswerIsUnknown"
+	return []bug{
+		one("commit: one that failed is called done", "store/tx.go",
+			`		return fmt.Errorf("%w: %w", models.ErrUnknown, err)`, "		return nil",
+			"./store", unanswered),
+		one("commit: one without an answer is called failed", "store/tx.go",
+			`fmt.Errorf("%w: %w", models.ErrUnknown, err)`, `fmt.Errorf("commit: %w", err)`,
+			"./e2e/faults", "TestFaults/commit_reply_lost"),
+		{
+			name: "commit: one that a lost connection left without an answer is called never sent", pkg: "./store", test: unanswered,
+			edits: []edit{
+				{"store/tx.go", `	"gorm.io/gorm"` + "\n", `	"github.com/go-sql-driver/mysql"` + "\n" + `	"gorm.io/gorm"` + "\n"},
+				{
+					"store/tx.go", "	case errors.Is(err, sql.ErrTxDone), errors.Is(err, context.Canceled)",
+					"	case errors.Is(err, sql.ErrTxDone), errors.Is(err, mysql.ErrInvalidConn), errors.Is(err, context.Canceled)",
+				},
+			},
+		},
+		one("commit: what got no answer is run again", "store/tx.go",
+			"!s.dialect.retryable(err) || errors.Is(err, models.ErrUnknown) {",
+			"!s.dialect.retryable(err) && !errors.Is(err, models.ErrUnknown) {",
+			"./store", unanswered),
+		one("commit: claims of an unknown one are answered as granted", "store/claims.go",
+			"	if err != nil {\n		return nil, err\n	}\n	failpoint.Reach(failpoint.ClaimCommitted)\n",
+			"	if err != nil && verdicts == nil {\n		return nil, err\n	}\n	failpoint.Reach(failpoint.ClaimCommitted)\n",
+			"./store", unanswered),
+		one("commit: locks of an unknown one are answered as made", "store/locks.go",
+			"	if err != nil {\n		return nil, err\n	}\n	failpoint.Reach(failpoint.LockCommitted)\n",
+			"	if err != nil && verdicts == nil {\n		return nil, err\n	}\n	failpoint.Reach(failpoint.LockCommitted)\n",
+			"./store", unanswered),
+		one("commit: the user of an unknown one is told that nothing happened", "claims/service.go",
+			"case errors.Is(err, groupcommit.ErrBusy), errors.Is(err, groupcommit.ErrClosed):",
+			"case errors.Is(err, groupcommit.ErrBusy), errors.Is(err, groupcommit.ErrClosed), errors.Is(err, models.ErrUnknown):",
+			"./claims", "TestAnUnknownOutcomeIsSettledOnce"),
+		one("commit: the order of an unknown one is told that nothing happened", "checkout/service.go",
+			"case errors.Is(err, groupcommit.ErrBusy), errors.Is(err, groupcommit.ErrClosed):",
+			"case errors.Is(err, groupcommit.ErrBusy), errors.Is(err, groupcommit.ErrClosed), errors.Is(err, models.ErrUnknown):",
+			"./checkout", "TestUnknownOutcomePassesThrough"),
+		{
+			name: "commit: yes is said before it", pkg: "./e2e/faults", test: "TestFaults/crash_claim_committed",
+			edits: []edit{
+				{"store/tx.go", "	defer func() { _ = raw.Rollback() }() // after a commit it does nothing\n", ""},
+				{"store/tx.go", "	return commit(raw)\n", "	time.AfterFunc(20*time.Millisecond, func() { _ = commit(raw) })\n	return nil\n"},
+			},
+		},
+	}
+}
+
 func otherBugs() []bug {
 	return []bug{
 		one("store: rows are read without a lock", "store/mysql.go",
@@ -146,16 +196,6 @@ func otherBugs() []bug {
 		{
 			name: "store: budgets are locked as they come", pkg: "./store", test: "TestBatchesInOppositeOrdersAllSucceed_Race",
 			edits: []edit{asTheyCome()},
-		},
-		one("store: a commit without an answer is called failed", "store/tx.go",
-			`fmt.Errorf("%w: %w", models.ErrUnknown, err)`, `fmt.Errorf("commit: %w", err)`,
-			"./e2e/faults", "TestFaults/commit_reply_lost"),
-		{
-			name: "store: yes is said before the commit", pkg: "./e2e/faults", test: "TestFaults/crash_claim_committed",
-			edits: []edit{
-				{"store/tx.go", "	defer func() { _ = raw.Rollback() }() // after a commit it does nothing\n", ""},
-				{"store/tx.go", "	return commit(raw)\n", "	time.AfterFunc(20*time.Millisecond, func() { _ = commit(raw) })\n	return nil\n"},
-			},
 		},
 		one("store: an answer is kept after the change, not with it", "store/change.go",
 			"		return s.remember(ctx, t, op, result, nil)\n	})\n",

@@ -61,6 +61,7 @@ type filter interface {
 	Open(ctx context.Context, load models.GateLoad) (bool, error)
 	SetStock(ctx context.Context, template models.ID, epoch, edit, stock int64) error
 	State(ctx context.Context, template models.ID) (models.GateState, error)
+	States(ctx context.Context, templates []models.ID) ([]models.GateState, error)
 	Touched(ctx context.Context, since time.Time, most int) ([]models.ID, error)
 	Pending(ctx context.Context, template models.ID, olderThan time.Time, most int) ([]models.PendingClaim, error)
 	Guess(ctx context.Context, asks []models.Guess) ([]time.Duration, error)

@@ -131,7 +131,7 @@ func checkGate(ctx context.Context, cfg config.Config, st *store.Store) (differi
 func compare(ctx context.Context, g filter, st *store.Store, id models.ID) (string, error) {
 	var row string
 	for range gateLooks {
-		state, _, differs, err := jobs.Drift(ctx, g, st, id)
+		state, differs, err := jobs.Drift(ctx, g, st, id)
 		if err != nil {
 			return "", err
 		}

@@ -29,6 +29,7 @@ type gates interface {
 	Pending(ctx context.Context, template models.ID, olderThan time.Time, most int) ([]models.PendingClaim, error)
 	Touched(ctx context.Context, since time.Time, most int) ([]models.ID, error)
 	State(ctx context.Context, template models.ID) (models.GateState, error)
+	States(ctx context.Context, templates []models.ID) ([]models.GateState, error)
 	Guess(ctx context.Context, asks []models.Guess) ([]time.Duration, error)
 	Ping(ctx context.Context) error
 	Check(ctx context.Context) error

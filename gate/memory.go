@@ -101,6 +101,15 @@ func (m *Memory) State(_ context.Context, template models.ID) (models.GateState,
 	return m.of(template).state(), nil
 }
 
+// States is State for many, in their order.
+func (m *Memory) States(_ context.Context, templates []models.ID) ([]models.GateState, error) {
+	states := make([]models.GateState, len(templates))
+	for i, template := range templates {
+		states[i] = m.of(template).state()
+	}
+	return states, nil
+}
+
 // Ping does nothing.
 func (m *Memory) Ping(context.Context) error { return nil }
 

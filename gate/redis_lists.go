@@ -79,13 +79,39 @@ func (r *Redis) Touched(ctx context.Context, since time.Time, most int) ([]model
 // State describes a template's copy. Of a cold one only Moves is set; Left is 0
 // while loading.
 func (r *Redis) State(ctx context.Context, template models.ID) (models.GateState, error) {
-	c, err := r.one(ctx, r.timeout, r.scripts.state, r.scripts.state.on(template, 0))
+	states, err := r.states(ctx, r.timeout, []models.ID{template})
 	if err != nil {
-		return models.GateState{}, away("state", err)
+		return models.GateState{}, err
 	}
+	return states[0], nil
+}
+
+// States is State for many, in their order and in one round trip; each as it was
+// at a moment of its own.
+func (r *Redis) States(ctx context.Context, templates []models.ID) ([]models.GateState, error) {
+	return r.states(ctx, r.slow, templates)
+}
+
+func (r *Redis) states(ctx context.Context, limit time.Duration, templates []models.ID) ([]models.GateState, error) {
+	if len(templates) == 0 {
+		return nil, nil
+	}
+	calls := make([]*call, len(templates))
+	for i, template := range templates {
+		calls[i] = r.scripts.state.call(ctx, r.scripts.state.on(template, 0))
+	}
+	err := r.within(ctx, limit, func(ctx context.Context) error { return r.run(ctx, calls) })
+	states := make([]models.GateState, len(calls))
+	for i := 0; err == nil && i < len(calls); i++ {
+		states[i], err = readState(calls[i])
+	}
+	return states, away("state", err)
+}
+
+func readState(c *call) (models.GateState, error) {
 	n, err := c.Int64Slice()
 	if err != nil || len(n) != 6 {
-		return models.GateState{}, away("state", fmt.Errorf("unexpected answer %v: %w", n, err))
+		return models.GateState{}, fmt.Errorf("unexpected answer %v: %w", n, err)
 	}
 	return models.GateState{Open: n[0] == 1, Epoch: n[1], Left: n[2], Pending: n[3], Users: n[4], Moves: n[5]}, nil
 }

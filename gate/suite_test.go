@@ -31,6 +31,7 @@ func suite(t *testing.T, newGate func(t *testing.T, now models.Clock) gates) {
 		{"the same claim again", testAgain},
 		{"one batch", testBatch},
 		{"several templates", testSeveralTemplates},
+		{"several states", testStates},
 		{"a huge batch", testHugeBatch},
 		{"limit n", testLimitN},
 		{"confirm", testConfirm},
@@ -144,6 +145,24 @@ func testSeveralTemplates(f *fixture) {
 	}))
 	f.wantCounts(0, 0, 1)
 	other.wantCounts(8, 0, 0)
+}
+
+// They come in the order of the question, as each would come alone.
+func testStates(f *fixture) {
+	other := *f
+	other.id = f.id + 1
+	f.rebuild(3)
+	other.rebuild(5)
+	f.reserve("a")
+	got, err := f.gate.States(f.Context(), []models.ID{other.id, f.id + 2, f.id})
+	f.must(err)
+	want := []models.GateState{other.state(), {}, f.state()}
+	if diff := cmp.Diff(want, got); diff != "" || want[0].Left != 5 || want[2].Left != 2 {
+		f.Errorf("(-want +got):\n%s", diff)
+	}
+	if none, err := f.gate.States(f.Context(), nil); err != nil || len(none) > 0 {
+		f.Errorf("of no template: %v, %v", none, err)
+	}
 }
 
 func testHugeBatch(f *fixture) {

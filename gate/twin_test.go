@@ -76,11 +76,9 @@ func (w *twins) both(what string, ask func(g gates) (any, error)) {
 }
 
 func (w *twins) compareStates() {
-	for i := range models.ID(2) {
-		w.both(fmt.Sprint("state of template ", i), func(g gates) (any, error) {
-			return g.State(w.Context(), w.base+i)
-		})
-	}
+	w.both("states", func(g gates) (any, error) {
+		return g.States(w.Context(), []models.ID{w.base, w.base + 1})
+	})
 }
 
 func (w *twins) template(t *rapid.T) models.ID {

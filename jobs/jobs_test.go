@@ -187,7 +187,9 @@ type gate struct {
 func (g *gate) Touched(context.Context, time.Time, int) ([]models.ID, error) {
 	return []models.ID{7}, nil
 }
-func (g *gate) State(context.Context, models.ID) (models.GateState, error) { return g.state, nil }
+func (g *gate) States(context.Context, []models.ID) ([]models.GateState, error) {
+	return []models.GateState{g.state}, nil
+}
 
 func (g *gate) Pending(_ context.Context, _ models.ID, olderThan time.Time, _ int) ([]models.PendingClaim, error) {
 	return slices.DeleteFunc(slices.Clone(g.pending), func(p models.PendingClaim) bool { return !p.Since.Before(olderThan) }), nil
@@ -202,7 +204,7 @@ func (g *gate) Finish(_ context.Context, outcomes []models.GateOutcome) error {
 type ledger struct {
 	granted  map[models.ID]bool
 	buried   []models.ID
-	template models.Template
+	count    models.TemplateCount
 	rebuilt  []int64
 }
 
@@ -215,8 +217,8 @@ func (l *ledger) SettleClaims(_ context.Context, _ models.ID, claims []models.ID
 	return l.granted, nil
 }
 
-func (l *ledger) Definition(context.Context, models.ID) (models.Template, error) {
-	return l.template, nil
+func (l *ledger) Counts(context.Context, []models.ID) (map[models.ID]models.TemplateCount, error) {
+	return map[models.ID]models.TemplateCount{7: l.count}, nil
 }
 
 func (l *ledger) Rebuild(_ context.Context, _ models.ID, from int64) error {
@@ -251,7 +253,7 @@ func TestOnlyWhatIsOverdueIsSettled(t *testing.T) {
 
 func TestOnlyALastingDifferenceIsDrift(t *testing.T) {
 	t.Parallel()
-	l := &ledger{template: models.Template{Epoch: 3, Claimed: 4, TemplateSpec: models.TemplateSpec{Stock: new(int64(10))}}}
+	l := &ledger{count: models.TemplateCount{Epoch: 3, Claimed: 4, Stock: new(int64(10))}}
 	for name, c := range map[string]struct {
 		state   models.GateState
 		moved   bool // between two looks

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"scrip/models"
@@ -10,11 +11,11 @@ import (
 
 type reconcileGate interface {
 	Touched(ctx context.Context, since time.Time, most int) ([]models.ID, error)
-	State(ctx context.Context, template models.ID) (models.GateState, error)
+	States(ctx context.Context, templates []models.ID) ([]models.GateState, error)
 }
 
 type reconcileStore interface {
-	Definition(ctx context.Context, id models.ID) (models.Template, error)
+	Counts(ctx context.Context, templates []models.ID) (map[models.ID]models.TemplateCount, error)
 }
 
 type rebuilder interface {
@@ -47,41 +48,68 @@ func (j *Reconcile) Step(ctx context.Context) (changed int, more bool, err error
 		return 0, false, fmt.Errorf("list touched templates: %w", err)
 	}
 	drift := map[models.ID]models.GateState{}
-	for _, id := range templates {
-		state, epoch, differs, err := Drift(ctx, j.Gate, j.Store, id)
+	for chunk := range slices.Chunk(templates, gateChunk) {
+		differing, err := differences(ctx, j.Gate, j.Store, chunk)
 		if err != nil {
-			return changed, false, fmt.Errorf("template %s: %w", id, err)
+			return changed, false, err
 		}
-		if !differs {
-			continue
+		for id, state := range differing {
+			if before, known := j.drift[id]; !known || before != state {
+				drift[id] = state
+				continue
+			}
+			if err := j.Rebuild.Rebuild(ctx, id, state.Epoch); err != nil {
+				return changed, false, fmt.Errorf("template %s: %w", id, err)
+			}
+			changed++
 		}
-		if before, known := j.drift[id]; !known || before != state {
-			drift[id] = state
-			continue
-		}
-		if err := j.Rebuild.Rebuild(ctx, id, epoch); err != nil {
-			return changed, false, fmt.Errorf("template %s: %w", id, err)
-		}
-		changed++
 	}
 	j.drift, j.seen = drift, started.Add(-quietFor)
 	return changed, false, nil
 }
 
-// Drift compares one template's copy in the gate with the store. A gate that is
-// cold, or in the middle of something, is not compared.
-func Drift(ctx context.Context, g reconcileGate, st reconcileStore, id models.ID) (state models.GateState, epoch int64, differs bool, err error) {
-	before, err := g.State(ctx, id)
-	if err != nil || !before.Open || before.Pending > 0 {
-		return before, 0, false, err
-	}
-	def, err := st.Definition(ctx, id)
+// differences are the templates whose copies do not say what the store says, and
+// what they say. The two are read one after the other: nothing is sure until a
+// copy is found unmoved later.
+func differences(
+	ctx context.Context, g reconcileGate, st reconcileStore, templates []models.ID,
+) (map[models.ID]models.GateState, error) {
+	states, err := g.States(ctx, templates)
 	if err != nil {
-		return before, 0, false, err
+		return nil, fmt.Errorf("read the gate: %w", err)
 	}
-	state, err = g.State(ctx, id)
-	if err != nil || state != before || state.Epoch != def.Epoch || def.Stock == nil {
-		return state, def.Epoch, false, err
+	counts, err := st.Counts(ctx, templates)
+	if err != nil {
+		return nil, err
 	}
-	return state, def.Epoch, state.Left != *def.Stock-def.Claimed, nil
+	differing := map[models.ID]models.GateState{}
+	for i, id := range templates {
+		if count, known := counts[id]; known && differs(states[i], count) {
+			differing[id] = states[i]
+		}
+	}
+	return differing, nil
+}
+
+// differs compares a copy with the store. One that is cold, in the middle of
+// something or of another epoch is not compared.
+func differs(state models.GateState, count models.TemplateCount) bool {
+	return state.Open && state.Pending == 0 && state.Epoch == count.Epoch &&
+		count.Stock != nil && state.Left != *count.Stock-count.Claimed
+}
+
+// Drift compares one template's copy in the gate with the store, and returns what
+// the copy says.
+func Drift(ctx context.Context, g reconcileGate, st reconcileStore, id models.ID) (models.GateState, bool, error) {
+	one := []models.ID{id}
+	before, err := differences(ctx, g, st, one)
+	if err != nil {
+		return models.GateState{}, false, err
+	}
+	states, err := g.States(ctx, one)
+	if err != nil {
+		return models.GateState{}, false, fmt.Errorf("read the gate: %w", err)
+	}
+	state, found := before[id]
+	return states[0], found && state == states[0], nil
 }

@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"scrip/failpoint"
@@ -12,7 +13,7 @@ import (
 type settleGate interface {
 	Touched(ctx context.Context, since time.Time, most int) ([]models.ID, error)
 	Pending(ctx context.Context, template models.ID, olderThan time.Time, most int) ([]models.PendingClaim, error)
-	State(ctx context.Context, template models.ID) (models.GateState, error)
+	States(ctx context.Context, templates []models.ID) ([]models.GateState, error)
 	Finish(ctx context.Context, outcomes []models.GateOutcome) error
 }
 
@@ -37,6 +38,7 @@ type Settle struct {
 const (
 	settleTemplates = 10_000
 	settleClaims    = 500
+	gateChunk       = 200 // templates that the gate is asked about at a time
 )
 
 // Step settles what is overdue. The first one looks at every template that the
@@ -47,11 +49,11 @@ func (j *Settle) Step(ctx context.Context) (changed int, more bool, err error) {
 	if err != nil {
 		return 0, false, fmt.Errorf("list touched templates: %w", err)
 	}
-	for _, id := range templates {
-		n, full, err := j.settle(ctx, id, started.Add(-j.After))
+	for chunk := range slices.Chunk(templates, gateChunk) {
+		n, full, err := j.settleAll(ctx, chunk, started.Add(-j.After))
 		changed, more = changed+n, more || full
 		if err != nil {
-			return changed, false, fmt.Errorf("template %s: %w", id, err)
+			return changed, false, err
 		}
 	}
 	if !more {
@@ -61,11 +63,26 @@ func (j *Settle) Step(ctx context.Context) (changed int, more bool, err error) {
 	return changed, more, nil
 }
 
-func (j *Settle) settle(ctx context.Context, id models.ID, olderThan time.Time) (n int, full bool, err error) {
-	state, err := j.Gate.State(ctx, id)
-	if err != nil || state.Pending == 0 {
-		return 0, false, err
+// settleAll looks at all of the templates at once: most have nothing pending.
+func (j *Settle) settleAll(ctx context.Context, templates []models.ID, olderThan time.Time) (changed int, more bool, err error) {
+	states, err := j.Gate.States(ctx, templates)
+	if err != nil {
+		return 0, false, fmt.Errorf("read the gate: %w", err)
 	}
+	for i, id := range templates {
+		if states[i].Pending == 0 {
+			continue
+		}
+		n, full, err := j.settle(ctx, id, states[i].Epoch, olderThan)
+		changed, more = changed+n, more || full
+		if err != nil {
+			return changed, false, fmt.Errorf("template %s: %w", id, err)
+		}
+	}
+	return changed, more, nil
+}
+
+func (j *Settle) settle(ctx context.Context, id models.ID, epoch int64, olderThan time.Time) (n int, full bool, err error) {
 	pending, err := j.Gate.Pending(ctx, id, olderThan, settleClaims)
 	if err != nil || len(pending) == 0 {
 		return 0, false, err
@@ -82,7 +99,7 @@ func (j *Settle) settle(ctx context.Context, id models.ID, olderThan time.Time) 
 	outcomes := make([]models.GateOutcome, len(pending))
 	for i, p := range pending {
 		outcomes[i] = models.GateOutcome{
-			TemplateID: id, ClaimID: p.ClaimID, UserID: p.UserID, Epoch: state.Epoch, Step: models.GateRelease,
+			TemplateID: id, ClaimID: p.ClaimID, UserID: p.UserID, Epoch: epoch, Step: models.GateRelease,
 		}
 		if granted[p.ClaimID] {
 			outcomes[i].Step = models.GateConfirm

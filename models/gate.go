@@ -80,3 +80,10 @@ type GateState struct {
 	Users   int64 // at the limit
 	Moves   int64
 }
+
+// TemplateCount is what the store says of a template that the gate has a copy of.
+type TemplateCount struct {
+	Epoch   int64
+	Stock   *int64 // nil: no end
+	Claimed int64
+}

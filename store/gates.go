@@ -34,6 +34,21 @@ func (s *Store) NextEpoch(ctx context.Context, id models.ID, from int64) (load m
 	return load, claimed, ok, err
 }
 
+// Counts reads what the gate is compared with, of those of the templates that
+// there are.
+func (s *Store) Counts(ctx context.Context, templates []models.ID) (map[models.ID]models.TemplateCount, error) {
+	var rows []templateRow
+	err := s.prompt.WithContext(ctx).Select("id", "epoch", "stock", "claimed").Where("id IN ?", templates).Find(&rows).Error
+	if err != nil {
+		return nil, fmt.Errorf("read the templates' counters: %w", err)
+	}
+	counts := make(map[models.ID]models.TemplateCount, len(rows))
+	for i := range rows {
+		counts[rows[i].ID] = models.TemplateCount{Epoch: rows[i].Epoch, Stock: rows[i].Stock, Claimed: rows[i].Claimed}
+	}
+	return counts, nil
+}
+
 // Holders reads who holds the coupons numbered after…upto of a template, at
 // most limit of them, and returns the last number read.
 func (s *Store) Holders(ctx context.Context, id models.ID, after, upto int64, limit int) (holders []models.Holder, last int64, err error) {

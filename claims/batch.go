@@ -56,8 +56,22 @@ func (s *Service) commit(ctx context.Context, batch []entry, answers []answer) {
 			answers[place].Verdict = verdicts[i]
 		}
 	}
+	s.proved(batch, answers)
 	if !errors.Is(err, models.ErrUnknown) { // else what is pending stays so, until it is settled
 		s.finisher.tell(outcomes(batch, answers)...)
+	}
+}
+
+// proved notes of the templates of which coupons were granted that their versions
+// are the current ones: the store grants by no other.
+func (s *Service) proved(batch []entry, answers []answer) {
+	var latest models.ID // most batches are about one
+	for i := range batch {
+		def := batch[i].Template
+		if answers[i].Coupon != nil && answers[i].Epoch == def.Epoch && def.ID != latest {
+			s.definitions.proved(def.ID)
+			latest = def.ID
+		}
 	}
 }
 

@@ -319,3 +319,25 @@ func TestStoredTagsOpenATemplate(t *testing.T) {
 		must(s.Claim(ctx, w.op(), tpl.ID, "bob", []string{"vip"}))(t)
 	})
 }
+
+// A grant says that the definition holds, so that a template that sells need not be
+// read again and again.
+func TestAGrantProvesTheDefinition(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, w world) {
+		cfg := config()
+		cfg.DefinitionTTL = time.Hour
+		s, tpl := w.serviceOf(t, cfg), w.template(t, new(int64(2)), 1)
+		claim := func(user string) time.Time {
+			_, err := s.Claim(t.Context(), w.op(), tpl.ID, user, nil)
+			if refused := user == "cid"; models.IsCode(err, models.CodeSoldOut) != refused || err != nil && !refused {
+				t.Errorf("%s: %v", user, err)
+			}
+			return s.BelievedUntil(tpl.ID)
+		}
+		first, second, refused := claim("ann"), claim("bob"), claim("cid")
+		if !second.After(first) || !refused.Equal(second) {
+			t.Errorf("believed until %v, after another grant until %v, after a refusal until %v", first, second, refused)
+		}
+	})
+}

@@ -15,10 +15,14 @@ import (
 // and sends the claim back.
 type definitions struct {
 	store  store
+	ttl    time.Duration
 	loader otter.LoaderFunc[models.ID, *models.Template]
 	cache  *otter.Cache[models.ID, *models.Template]
 	sold   *otter.Cache[models.ID, int64] // by which version the store found a template sold out
 }
+
+// refreshes is in which part of its time a template is read anew if it is in use.
+const refreshes = 2
 
 // Sizes of the caches, in templates.
 const (
@@ -31,7 +35,7 @@ func newDefinitions(st store, ttl time.Duration) (*definitions, error) {
 		MaximumSize:      maxDefinitions,
 		ExpiryCalculator: otter.ExpiryWriting[models.ID, *models.Template](ttl),
 		// One that is in use is read anew behind the backs of its claims.
-		RefreshCalculator: otter.RefreshWriting[models.ID, *models.Template](ttl / 2),
+		RefreshCalculator: otter.RefreshWriting[models.ID, *models.Template](ttl / refreshes),
 		Logger:            &otter.NoopLogger{}, // a refresh that fails is a load later on, whose caller is told
 	})
 	if err != nil {
@@ -41,7 +45,7 @@ func newDefinitions(st store, ttl time.Duration) (*definitions, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sold-out cache: %w", err)
 	}
-	d := &definitions{store: st, cache: cache, sold: sold}
+	d := &definitions{store: st, ttl: ttl, cache: cache, sold: sold}
 	d.loader = d.load
 	return d, nil
 }
@@ -68,6 +72,13 @@ func (d *definitions) refresh(ctx context.Context, id models.ID) (*models.Templa
 	}
 	d.cache.Set(id, def)
 	return def, nil
+}
+
+// proved notes that the store has just found the cached version to be the one that
+// holds: as good as read anew, and free. A template that sells is hardly ever read.
+func (d *definitions) proved(id models.ID) {
+	d.cache.SetExpiresAfter(id, d.ttl)
+	d.cache.SetRefreshableAfter(id, d.ttl/refreshes)
 }
 
 func (d *definitions) forget(id models.ID) { d.cache.Invalidate(id) }

@@ -187,6 +187,7 @@ type gate struct {
 func (g *gate) Touched(context.Context, time.Time, int) ([]models.ID, error) {
 	return []models.ID{7}, nil
 }
+
 func (g *gate) States(context.Context, []models.ID) ([]models.GateState, error) {
 	return []models.GateState{g.state}, nil
 }
@@ -202,10 +203,10 @@ func (g *gate) Finish(_ context.Context, outcomes []models.GateOutcome) error {
 
 // ledger knows which claims have a coupon, and the template's counters.
 type ledger struct {
-	granted  map[models.ID]bool
-	buried   []models.ID
-	count    models.TemplateCount
-	rebuilt  []int64
+	granted map[models.ID]bool
+	buried  []models.ID
+	count   models.TemplateCount
+	rebuilt []int64
 }
 
 func (l *ledger) SettleClaims(_ context.Context, _ models.ID, claims []models.ID) (map[models.ID]bool, error) {

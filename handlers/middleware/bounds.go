@@ -1,7 +1,6 @@
 package middleware
 
 import (
-	"context"
 	"io"
 	"net/http"
 	"slices"
@@ -80,9 +79,9 @@ func Timeout(d time.Duration, routes map[string]time.Duration) gin.HandlerFunc {
 			limit = d
 		}
 		e := exchangeOf(c)
-		ctx, cancel := context.WithTimeout(e.Context, limit)
-		defer cancel()
-		e.Context = ctx // the request has the exchange already: it need not be copied
+		d := withDeadline(e.Context, time.Now().Add(limit))
+		defer d.end()
+		e.Context = d // the request has the exchange already: it need not be copied
 		c.Next()
 	}
 }

@@ -136,7 +136,7 @@ func (a *app) openGate(ctx context.Context) error {
 
 func (a *app) openCodeKeys(ctx context.Context) (err error) {
 	if a.cfg.MySQL.DSN != "" && a.cfg.Codes.Key == "" {
-		a.log.WarnContext(ctx, "codes.key is not set: the key of the claim codes lies in the database beside them")
+		a.log.WarnContext(ctx, "codes.key is not set: the key of claim codes and of webhooks' secrets lies in the database beside them")
 	}
 	a.codeKeys, err = openCodeKeys(ctx, a.cfg, a.store)
 	return err
@@ -377,7 +377,8 @@ func (a *app) deps(measure gin.HandlerFunc) handlers.Deps {
 		Codes:             issuing.NewCodes(a.store, a.codeKeys),
 		CompileExpression: discount.CompileExpression,
 		Channels:          append([]models.Channel{models.ChannelInbox}, addressed(a.cfg)...),
-		Webhooks:          handlers.WebhookRules{Private: a.cfg.Webhooks.AllowPrivate, Public: courier.PublicHost},
+		Webhooks:          issuing.NewWebhooks(a.store, a.codeKeys),
+		WebhookRules:      handlers.WebhookRules{Private: a.cfg.Webhooks.AllowPrivate, Public: courier.PublicHost},
 		Now:               a.store.Now,
 		Probes:            map[string]handlers.Probe{storeName: a.store.Ping, gateName: a.gate.Ping},
 		Metrics:           promhttp.HandlerFor(a.metrics, promhttp.HandlerOpts{}),

@@ -39,15 +39,11 @@ func check(cmd *cobra.Command, cfg config.Config, st *store.Store) error {
 	if err != nil {
 		return err
 	}
-	const shown = "every code that its owner is shown can be found"
-	lost, err := checkCodes(cmd.Context(), cfg, st)
+	names, lost, err := checkSealed(cmd.Context(), cfg, st)
 	if err != nil {
 		return err
 	}
-	checked = append(checked, shown)
-	for _, row := range lost {
-		broken = append(broken, store.Violation{Invariant: shown, Row: row})
-	}
+	checked, broken = append(checked, names...), append(broken, lost...)
 	const ours = "the gate agrees with the database"
 	if len(cfg.Redis.Addrs) > 0 {
 		differing, err := checkGate(cmd.Context(), cfg, st)
@@ -77,13 +73,29 @@ func check(cmd *cobra.Command, cfg config.Config, st *store.Store) error {
 	return nil
 }
 
-// checkCodes opens all that is sealed.
-func checkCodes(ctx context.Context, cfg config.Config, st *store.Store) ([]string, error) {
+// checkSealed opens all that is sealed.
+func checkSealed(ctx context.Context, cfg config.Config, st *store.Store) (checked []string, broken []store.Violation, err error) {
 	keys, err := openCodeKeys(ctx, cfg, st)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return issuing.NewCodes(st, keys).Check(ctx)
+	for _, sealed := range []struct {
+		name  string
+		check func(context.Context) ([]string, error)
+	}{
+		{"every code that its owner is shown can be found", issuing.NewCodes(st, keys).Check},
+		{"the secret of every webhook can be opened", issuing.NewWebhooks(st, keys).Check},
+	} {
+		rows, err := sealed.check(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		checked = append(checked, sealed.name)
+		for _, row := range rows {
+			broken = append(broken, store.Violation{Invariant: sealed.name, Row: row})
+		}
+	}
+	return checked, broken, nil
 }
 
 // A gate that differs is asked again: claims may be under way.

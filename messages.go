@@ -7,6 +7,7 @@ import (
 
 	"scrip/config"
 	"scrip/courier"
+	"scrip/issuing"
 	"scrip/jobs"
 	"scrip/models"
 )
@@ -36,7 +37,7 @@ func (a *app) senders() (map[models.Channel]jobs.Send, error) {
 	limit, now := a.cfg.Deliveries.Timeout, a.store.Now
 	webhooks := courier.NewWebhooks(limit, a.cfg.Webhooks.AllowPrivate, now)
 	a.onStop(func() error { webhooks.Close(); return nil })
-	send := map[models.Channel]jobs.Send{models.ChannelWebhook: webhooks.Send}
+	send := map[models.Channel]jobs.Send{models.ChannelWebhook: a.opened(webhooks.Send)}
 	if m := a.cfg.Mail; m.Host != "" {
 		mail, err := courier.NewMail(courier.MailOptions{
 			Host: m.Host, Port: m.Port, Username: m.Username, Password: string(m.Password), From: m.From, TLS: m.TLS,
@@ -61,6 +62,18 @@ func (a *app) senders() (map[models.Channel]jobs.Send, error) {
 		send[models.ChannelSMS] = sms.Send
 	}
 	return send, nil
+}
+
+// opened gives a sender of webhooks the secret that it signs with.
+func (a *app) opened(send jobs.Send) jobs.Send {
+	webhooks := issuing.NewWebhooks(a.store, a.codeKeys)
+	return func(ctx context.Context, d *models.Delivery) models.Attempt {
+		if err := webhooks.Open(d.Webhook); err != nil {
+			a.log.ErrorContext(ctx, "webhook not told: its secret cannot be opened", "webhook", d.Webhook.ID, "error", err)
+			return models.Attempt{Result: models.ResultRetry, Detail: "the webhook's secret cannot be opened"}
+		}
+		return send(ctx, d)
+	}
 }
 
 // addressed are the channels beside the inbox that are set up here.

@@ -125,8 +125,9 @@ func makeSecret(dir, path string) error {
 	return errors.Join(err, os.Remove(fresh.Name()))
 }
 
-// openCodeKeys gets the keys of claim codes, by the key in the configuration or,
-// on the embedded default, by one that is kept beside the database.
+// openCodeKeys gets the keys of claim codes and of webhooks' secrets, by the key in
+// the configuration or, on the embedded default, by one that is kept beside the
+// database. It sees to it that by then all is sealed.
 func openCodeKeys(ctx context.Context, cfg config.Config, st *store.Store) (*issuing.CodeKeys, error) {
 	current, old := string(cfg.Codes.Key), string(cfg.Codes.OldKey)
 	if cfg.MySQL.DSN == "" && (current == "" || old == "") {
@@ -143,6 +144,9 @@ func openCodeKeys(ctx context.Context, cfg config.Config, st *store.Store) (*iss
 	keys, err := issuing.OpenCodeKeys(ctx, st, current, old)
 	if err != nil {
 		return nil, fmt.Errorf("codes.key: %w", err)
+	}
+	if err := issuing.NewWebhooks(st, keys).SealOld(ctx); err != nil {
+		return nil, fmt.Errorf("seal secrets of webhooks: %w", err)
 	}
 	return keys, nil
 }

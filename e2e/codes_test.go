@@ -242,6 +242,7 @@ func TestAWrongKeyOfTheCodesStopsEverything(t *testing.T) {
 	s := engines(t, 1) // without a key, as it is first tried out
 	id := s.sale(t, platformKey, object{"issue": "code"})
 	s.want(t, http.StatusCreated, "", post("/templates/"+id+"/codes", platformKey, object{"code": "WORD", "usage_limit": 100}))
+	s.want(t, http.StatusCreated, "", post("/webhooks", platformKey, object{"url": "https://shop.example", "events": []string{"coupon.used"}}))
 	plain := s.env
 	const first, second = "SCRIP_CODES_KEY=the first key, of 32 characters or more", "SCRIP_CODES_KEY=the second key, of 32 characters or more"
 	for _, start := range []struct {
@@ -258,7 +259,8 @@ func TestAWrongKeyOfTheCodesStopsEverything(t *testing.T) {
 	} {
 		s.env = slices.Concat(plain, start.env)
 		out, code := s.command(t, "check")
-		if code != start.code || code != 0 && !strings.Contains(out, "codes.key: ") {
+		if code != start.code || code != 0 && !strings.Contains(out, "codes.key: ") ||
+			code == 0 && !strings.Contains(out, "ok      the secret of every webhook can be opened") {
 			t.Errorf("with %v scrip check ended with %d:\n%s", start.env, code, out)
 		}
 	}

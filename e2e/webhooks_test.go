@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -8,6 +9,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -244,5 +248,54 @@ func TestWebhooksStayOutside(t *testing.T) {
 	})
 	if len(h.calls()) > 0 {
 		t.Errorf("it was reached: %v", h.calls())
+	}
+}
+
+// TestWebhooksAreSignedUnderEveryKey changes the key under which secrets are kept,
+// from start to start, and looks for the secret in all that a start leaves.
+func TestWebhooksAreSignedUnderEveryKey(t *testing.T) {
+	t.Parallel()
+	const first, second = "the first key, of 32 characters or more", "the second key, of 32 characters or more"
+	h, folder := newHook(t), t.TempDir()
+	var secret, template string
+	for start, env := range [][]string{nil, {"SCRIP_CODES_KEY=" + first}, {"SCRIP_CODES_KEY=" + second, "SCRIP_CODES_OLD_KEY=" + first}} {
+		s := newSite(t, 1, append(env, private, "SCRIP_DATA_DIR="+folder)...)
+		if start == 0 {
+			_, secret = s.subscribe(t, platformKey, h.url, "coupon.claimed")
+			template = s.sale(t, platformKey, nil)
+		}
+		s.want(t, http.StatusCreated, "", post("/claims", platformKey, claim(template, "user-"+strconv.Itoa(start))))
+		eventually(t, "it is told", func() bool { return len(h.calls()) == start+1 })
+		if last := h.calls()[start]; !last.signed(secret) {
+			t.Errorf("start %d: not signed by its secret: %+v", start, last)
+		}
+		s.consistent(t)
+		if code := s.servers[0].Term(); code != 0 {
+			t.Errorf("start %d ended with %d", start, code)
+		}
+		notIn(t, folder, secret)
+	}
+}
+
+// notIn fails the test if a webhook's secret lies in a file of the folder.
+func notIn(t *testing.T, folder, secret string) {
+	t.Helper()
+	encoded := strings.TrimPrefix(secret, "whsec_")
+	raw, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(folder, "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, file := range files {
+		all, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes.Contains(all, raw) || bytes.Contains(all, []byte(encoded)) {
+			t.Errorf("the secret is in %s", file)
+		}
 	}
 }

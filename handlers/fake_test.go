@@ -286,8 +286,11 @@ func (f *fake) DeleteAPIKey(_ context.Context, op models.Op, _ models.ID) ([32]b
 	return commit(f, op, func() ([32]byte, error) { return [32]byte{7}, nil })
 }
 
-func (f *fake) CreateWebhook(_ context.Context, op models.Op, w models.Webhook) (models.Webhook, error) {
-	return commit(f, op, func() (models.Webhook, error) {
+// hookMaker is the fake's part that makes webhooks.
+type hookMaker struct{ *fake }
+
+func (f hookMaker) Create(_ context.Context, op models.Op, w models.Webhook) (models.Webhook, error) {
+	return commit(f.fake, op, func() (models.Webhook, error) {
 		w.ID, w.State, w.CreatedAt = 91, models.WebhookActive, op.At
 		f.args["webhook"] = w
 		return w, nil
@@ -409,7 +412,8 @@ func serve(tb testing.TB, f *fake, actor models.Principal) http.Handler {
 		Auth:         middleware.Auth(auth),
 		Bounds:       append([]gin.HandlerFunc{middleware.BodyLimit(testMaxBody, 1<<30)}, f.bounds...),
 		UploadBounds: []gin.HandlerFunc{middleware.BodyLimit(testMaxUpload, 1<<30)}, UploadTimeout: time.Minute,
-		Webhooks: WebhookRules{Public: func(host string) bool { return !strings.HasPrefix(host, "10.") }},
+		Webhooks:     hookMaker{f},
+		WebhookRules: WebhookRules{Public: func(host string) bool { return !strings.HasPrefix(host, "10.") }},
 	})
 	if err != nil {
 		tb.Fatal(err)

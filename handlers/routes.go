@@ -49,6 +49,7 @@ type Deps struct {
 	Codes    codeService
 	Checkout checkouts
 	Audience audienceService
+	Webhooks webhookService
 
 	// CompileExpression says why a rule's expression does not compile, in words
 	// that its author may read.
@@ -61,8 +62,8 @@ type Deps struct {
 	// Channels are those by which users can be told something on this server.
 	Channels []models.Channel
 
-	// Webhooks says where webhooks may point.
-	Webhooks WebhookRules
+	// WebhookRules say where webhooks may point.
+	WebhookRules WebhookRules
 
 	Now    models.Clock
 	Probes map[string]Probe // by the name of the store, for /readyz

@@ -12,9 +12,13 @@ import (
 )
 
 type webhookStore interface {
-	CreateWebhook(ctx context.Context, op models.Op, w models.Webhook) (models.Webhook, error)
 	Webhooks(ctx context.Context, actor models.Principal, page models.Page) ([]models.Webhook, error)
 	DeleteWebhook(ctx context.Context, op models.Op, id models.ID) error
+}
+
+// webhookService makes webhooks, whose secrets are kept sealed.
+type webhookService interface {
+	Create(ctx context.Context, op models.Op, w models.Webhook) (models.Webhook, error)
 }
 
 // WebhookRules say where webhooks may point.
@@ -79,13 +83,13 @@ func (a *api) createWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	hook, err := body.webhook(middleware.Principal(c), a.Webhooks)
+	hook, err := body.webhook(middleware.Principal(c), a.WebhookRules)
 	if err != nil {
 		return err
 	}
 	return change(a, c, raw, http.StatusCreated, viewNewWebhook,
 		func(ctx context.Context, op models.Op) (models.Webhook, error) {
-			return a.Store.CreateWebhook(ctx, op, hook)
+			return a.Webhooks.Create(ctx, op, hook)
 		})
 }
 

@@ -17,12 +17,15 @@ import (
 	"scrip/models"
 )
 
-// CodeKeys hash and seal claim codes. What they are made from, the data key, is
-// drawn once for a database and kept in it, wrapped by the key in the
+// CodeKeys hash and seal claim codes, and seal the secrets of webhooks. What they
+// are made from, the data key, is drawn once for a database and kept in it, wrapped by the key in the
 // configuration (docs/adr/0025). They are safe for concurrent use.
 type CodeKeys struct {
 	macs sync.Pool // of hash.Hash
 	seal cipher.AEAD
+	// secrets has a key of its own: what it seals opens nowhere as a code, whatever
+	// place that is bound to.
+	secrets cipher.AEAD
 }
 
 const keyBytes = 32
@@ -32,6 +35,7 @@ const (
 	toWrap = "scrip: wrap the key of claim codes"
 	toHash = "scrip: hash claim codes"
 	toSeal = "scrip: seal claim codes"
+	toKeep = "scrip: seal the secrets of webhooks"
 )
 
 type codeKeyStore interface {
@@ -42,8 +46,8 @@ type codeKeyStore interface {
 
 // Why the keys of claim codes cannot be had.
 var (
-	ErrNoCodeKey    = errors.New("the claim codes of this database are sealed, and no key is given")
-	ErrWrongCodeKey = errors.New("this is not the key with which the claim codes of this database are sealed")
+	ErrNoCodeKey    = errors.New("claim codes and webhooks' secrets of this database are sealed, and no key is given")
+	ErrWrongCodeKey = errors.New("this is not the key with which claim codes and webhooks' secrets of this database are sealed")
 )
 
 // OpenCodeKeys gets a database's keys by the configuration's current key, or by
@@ -69,7 +73,7 @@ func OpenCodeKeys(ctx context.Context, st codeKeyStore, current, old string) (*C
 			return nil, err
 		}
 	}
-	keys := &CodeKeys{seal: sealBy(derive(data, toSeal))}
+	keys := &CodeKeys{seal: sealBy(derive(data, toSeal)), secrets: sealBy(derive(data, toKeep))}
 	hashKey := derive(data, toHash)
 	keys.macs.New = func() any { return hmac.New(sha256.New, hashKey) }
 	return keys, nil
@@ -154,7 +158,23 @@ func (k *CodeKeys) openText(batch models.ID, seq int64, sealed []byte) ([]byte, 
 	return text, nil
 }
 
+// sealSecret hides the secret of a webhook, bound to the row that it is kept in.
+func (k *CodeKeys) sealSecret(webhook models.ID, secret models.WebhookSecret) []byte {
+	return k.secrets.Seal(nil, nil, secret, row(webhook)) //nolint:gosec // draws its nonce itself
+}
+
+func (k *CodeKeys) openSecret(webhook models.ID, sealed []byte) (models.WebhookSecret, error) {
+	secret, err := k.secrets.Open(nil, nil, sealed, row(webhook))
+	if err != nil {
+		return nil, fmt.Errorf("sealed secret of webhook %s: %w", webhook, err)
+	}
+	return secret, nil
+}
+
 func place(batch models.ID, seq int64) []byte {
-	at := binary.BigEndian.AppendUint64(nil, uint64(batch)) //nolint:gosec // an id is positive
-	return binary.BigEndian.AppendUint64(at, uint64(seq))   //nolint:gosec // counts from 0
+	return binary.BigEndian.AppendUint64(row(batch), uint64(seq)) //nolint:gosec // counts from 0
+}
+
+func row(id models.ID) []byte {
+	return binary.BigEndian.AppendUint64(nil, uint64(id)) //nolint:gosec // an id is positive
 }

@@ -36,7 +36,8 @@ type Webhook struct {
 	MerchantID string
 	URL        string
 	Events     []EventType
-	Secret     WebhookSecret // by which it knows that it is us
+	Secret     WebhookSecret // by which it knows that it is us; only at its making and at a delivery
+	Sealed     []byte        // the same as it is kept, for deliveries
 	State      WebhookState
 	CreatedAt  time.Time
 	DisabledAt *time.Time
@@ -86,14 +87,15 @@ func join[T ~string](words []T) string {
 // never shows itself in logs.
 type WebhookSecret []byte
 
-const (
-	secretPrefix = "whsec_" // as Standard Webhooks asks for
-	secretBytes  = 32       // of its 24 to 64
-)
+// WebhookSecretLen is the length of the secrets that we make, in bytes: of the 24 to
+// 64 of Standard Webhooks.
+const WebhookSecretLen = 32
+
+const secretPrefix = "whsec_" // as Standard Webhooks asks for
 
 // NewWebhookSecret makes a secret.
 func NewWebhookSecret() WebhookSecret {
-	secret := make(WebhookSecret, secretBytes)
+	secret := make(WebhookSecret, WebhookSecretLen)
 	_, _ = rand.Read(secret) // never fails: crypto/rand ends the program instead
 	return secret
 }

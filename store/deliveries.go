@@ -91,7 +91,7 @@ func dueIn(ctx context.Context, t tx, queue string, now time.Time, limit int) ([
 func (s *Store) leasedEvents(ctx context.Context, t tx, token models.ID, ids []any) ([]models.Delivery, error) {
 	var leased []models.Delivery
 	var orphans []any
-	err := query(ctx, t, `SELECT d.id, d.attempts, d.created_at, w.id, w.merchant_id, w.url, w.secret, o.id, o.kind, o.merchant_id,
+	err := query(ctx, t, `SELECT d.id, d.attempts, d.created_at, w.id, w.merchant_id, w.url, w.sealed, o.id, o.kind, o.merchant_id,
 			o.payload, o.created_at
 		FROM deliveries d JOIN outbox o ON o.id = d.event_id LEFT JOIN webhooks w ON w.id = d.webhook_id AND w.state = 'active'
 		WHERE d.id IN (`+marks(len(ids))+") AND d.token = ? ORDER BY d.id", append(ids, token),
@@ -101,7 +101,7 @@ func (s *Store) leasedEvents(ctx context.Context, t tx, token models.ID, ids []a
 			var owner, url *string
 			var created, at int64
 			d := models.Delivery{Channel: models.ChannelWebhook, Token: token, Event: &models.Event{}}
-			err := scan(&d.ID, &d.Attempts, &created, &hookID, &owner, &url, (*[]byte)(&hook.Secret), &d.Event.ID, &d.Event.Type,
+			err := scan(&d.ID, &d.Attempts, &created, &hookID, &owner, &url, &hook.Sealed, &d.Event.ID, &d.Event.Type,
 				&d.Event.MerchantID, (*[]byte)(&d.Event.Data), &at)
 			if err != nil {
 				return err

@@ -19,9 +19,12 @@ import (
 func (f fixture) listen(t *testing.T, actor models.Principal, events ...models.EventType) models.Webhook {
 	t.Helper()
 	return must(f.CreateWebhook(t.Context(), f.op(actor), models.Webhook{
-		MerchantID: actor.MerchantID, URL: "https://shop.example/hook", Events: events, Secret: models.NewWebhookSecret(),
-	}))(t)
+		MerchantID: actor.MerchantID, URL: "https://shop.example/hook", Events: events,
+	}, sealed))(t)
 }
+
+// sealed stands for what hides the secret of a webhook.
+func sealed(id models.ID) []byte { return []byte("sealed of " + id.String()) }
 
 // told relays what is in the outbox and leases all that waits for a webhook.
 func (f fixture) told(t *testing.T, hook models.Webhook) []models.Delivery {
@@ -57,7 +60,7 @@ func TestAWebhookHearsOfItsOwnersThings(t *testing.T) {
 		if err := json.Unmarshal(hears[0].Event.Data, &soldOut); err != nil || soldOut.TemplateID != template.ID || soldOut.Stock != 2 {
 			t.Errorf("got %s, %v", hears[0].Event.Data, err)
 		}
-		if hears[0].Webhook.URL != own.URL || string(hears[0].Webhook.Secret) != string(own.Secret) || hears[0].Attempts != 1 {
+		if hears[0].Webhook.URL != own.URL || string(hears[0].Webhook.Sealed) != string(sealed(own.ID)) || hears[0].Attempts != 1 {
 			t.Errorf("got %+v", hears[0])
 		}
 		events := map[models.EventType]string{}
@@ -282,7 +285,7 @@ func TestWhatWaitsForADeadWebhookIsDropped(t *testing.T) {
 		wantCode(t, f.DeleteWebhook(t.Context(), f.op(platform()), hooks[0].ID), models.CodeNotFound)
 		wantCode(t, f.DeleteWebhook(t.Context(), f.op(merchant("m1")), hooks[1].ID), models.CodeNotFound)
 		left := must(f.Webhooks(t.Context(), platform(), models.Page{Limit: 10}))(t)
-		if len(left) != 1 || left[0].State != models.WebhookDisabled || left[0].DisabledAt == nil || left[0].Secret != nil {
+		if len(left) != 1 || left[0].State != models.WebhookDisabled || left[0].DisabledAt == nil || left[0].Sealed != nil {
 			t.Errorf("left: %+v", left)
 		}
 		f.sound(t)
@@ -301,7 +304,7 @@ func TestAnOwnerHasSoManyWebhooks(t *testing.T) {
 		for range models.MaxWebhooks {
 			f.listen(t, merchant("m1"), models.EventCouponUsed)
 		}
-		_, err := f.CreateWebhook(t.Context(), f.op(merchant("m1")), models.Webhook{MerchantID: "m1"})
+		_, err := f.CreateWebhook(t.Context(), f.op(merchant("m1")), models.Webhook{MerchantID: "m1"}, sealed)
 		wantCode(t, err, models.CodeWrongState)
 		f.listen(t, merchant("m2"), models.EventCouponUsed)
 	})

@@ -16,7 +16,7 @@ type webhookRow struct {
 	MerchantID string
 	URL        string             `gorm:"column:url"`
 	Events     []models.EventType `gorm:"serializer:json"`
-	Secret     []byte
+	Sealed     []byte
 	State      models.WebhookState
 	CreatedAt  int64 `gorm:"autoCreateTime:false"`
 	DisabledAt *int64
@@ -42,9 +42,10 @@ func (r *webhookRow) note(action string) note {
 	}
 }
 
-// CreateWebhook stores a webhook. From the answer on it hears of what happens
-// on this instance, and on the others once they have looked; see ListenFor.
-func (s *Store) CreateWebhook(ctx context.Context, op models.Op, w models.Webhook) (models.Webhook, error) {
+// CreateWebhook stores a webhook, whose secret seal hides, given the id under
+// which it is kept. From the answer on it hears of what happens on this instance,
+// and on the others once they have looked; see ListenFor.
+func (s *Store) CreateWebhook(ctx context.Context, op models.Op, w models.Webhook, seal func(models.ID) []byte) (models.Webhook, error) {
 	made, err := change(ctx, s, op, func(t tx) (models.Webhook, note, error) {
 		var have int64
 		if err := t.orm.Model(&webhookRow{}).Where("merchant_id = ?", w.MerchantID).Count(&have).Error; err != nil {
@@ -59,7 +60,7 @@ func (s *Store) CreateWebhook(ctx context.Context, op models.Op, w models.Webhoo
 		}
 		w.ID, w.State, w.CreatedAt = id, models.WebhookActive, op.At
 		row := webhookRow{
-			ID: id, MerchantID: w.MerchantID, URL: w.URL, Events: w.Events, Secret: w.Secret,
+			ID: id, MerchantID: w.MerchantID, URL: w.URL, Events: w.Events, Sealed: seal(id),
 			State: w.State, CreatedAt: millis(w.CreatedAt),
 		}
 		if err := t.orm.Create(&row).Error; err != nil {
@@ -103,6 +104,32 @@ func (s *Store) DeleteWebhook(ctx context.Context, op models.Op, id models.ID) e
 		return err
 	}
 	return s.ListenFor(ctx)
+}
+
+// SealedSecrets lists the secrets of webhooks as they are kept, in the order of
+// the webhooks' making, from after the given one on.
+func (s *Store) SealedSecrets(ctx context.Context, after models.ID, limit int) ([]models.Webhook, error) {
+	var hooks []models.Webhook
+	err := query(ctx, s.sql, "SELECT id, sealed FROM webhooks WHERE id > ? ORDER BY id LIMIT ?", []any{after, limit},
+		func(scan func(...any) error) error {
+			var hook models.Webhook
+			err := scan(&hook.ID, &hook.Sealed)
+			hooks = append(hooks, hook)
+			return err
+		})
+	if err != nil {
+		return nil, fmt.Errorf("read sealed secrets: %w", s.dialect.explain(err))
+	}
+	return hooks, nil
+}
+
+// ResealSecret replaces the way in which a webhook's secret is kept, unless
+// somebody has replaced it meanwhile.
+func (s *Store) ResealSecret(ctx context.Context, id models.ID, was, is []byte) error {
+	return s.inTx(ctx, func(t tx) error {
+		_, err := t.sql.ExecContext(ctx, "UPDATE webhooks SET sealed = ? WHERE id = ? AND sealed = ?", is, id, was)
+		return err
+	})
 }
 
 // DisableWebhook ends a webhook whose server is gone. Its row stays, so that its

@@ -32,7 +32,25 @@ func TestWhatIsSentOfAnAudience(t *testing.T) {
 			return err
 		},
 		func() error {
+			d := client.NewDistribution{TemplateID: "1", Audience: client.Audience{Kind: "all"}, Notify: &client.Notice{
+				Channels: []string{"mail"}, NoticeText: client.NoticeText{Title: "t", Body: "b"},
+				Locales: map[string]client.NoticeText{"de": {Title: "T", Body: "B"}},
+			}}
+			_, err := c.CreateDistribution(ctx, d, key)
+			return err
+		},
+		func() error {
 			d := client.NewDistribution{PackID: "7", Rate: 5}
+			_, err := c.ImportDistribution(ctx, d, strings.NewReader("user_id\nann\n"), key)
+			return err
+		},
+		func() error {
+			d := client.NewDistribution{PackID: "7", Notify: &client.Notice{}}
+			_, err := c.ImportDistribution(ctx, d, strings.NewReader("user_id\nann\n"), key)
+			return err
+		},
+		func() error {
+			d := client.NewDistribution{PackID: "7", Notify: &client.Notice{NoticeText: client.NoticeText{Title: "a&b", Body: "c"}}}
 			_, err := c.ImportDistribution(ctx, d, strings.NewReader("user_id\nann\n"), key)
 			return err
 		},
@@ -59,7 +77,11 @@ func TestWhatIsSentOfAnAudience(t *testing.T) {
 		`GET /v1/jobs/7  `,
 		`POST /v1/packs k {"name":"p","items":[{"template_id":"1","quantity":2}]}`,
 		`POST /v1/distributions k {"template_id":"1","audience":{"kind":"tags","tags":["vip"]},"rate":5}`,
+		`POST /v1/distributions k {"template_id":"1","audience":{"kind":"all"},"notify":{"channels":["mail"],"title":"t","body":"b",` +
+			`"locales":{"de":{"title":"T","body":"B"}}}}`,
 		"POST /v1/distributions/import?pack_id=7&rate=5 k user_id\nann\n",
+		"POST /v1/distributions/import?notify=true&pack_id=7 k user_id\nann\n",
+		"POST /v1/distributions/import?notify=%7B%22title%22%3A%22a%5Cu0026b%22%2C%22body%22%3A%22c%22%7D&pack_id=7 k user_id\nann\n",
 		`GET /v1/distributions/7  `,
 		`GET /v1/distributions  `,
 		`POST /v1/distributions/7/pause k `,

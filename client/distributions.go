@@ -2,6 +2,8 @@ package client
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -16,6 +18,7 @@ type Distribution struct {
 	PackID     string   `json:"pack_id"`
 	Audience   Audience `json:"audience"` // without a list of users
 	Rate       int64    `json:"rate"`     // users a second; 0: no limit
+	Notify     *Notice  `json:"notify"`   // nil: they are told nothing
 }
 
 // NewDistribution says what is given, and to whom.
@@ -23,7 +26,32 @@ type NewDistribution struct {
 	TemplateID string   `json:"template_id,omitempty"` // or a pack
 	PackID     string   `json:"pack_id,omitempty"`
 	Audience   Audience `json:"audience,omitzero"`
-	Rate       int64    `json:"rate,omitempty"` // users a second; 0: no limit
+	Rate       int64    `json:"rate,omitempty"`   // users a second; 0: no limit
+	Notify     *Notice  `json:"notify,omitempty"` // what those who get something are told; nil: nothing
+}
+
+// Notice is a text to users, with placeholders such as {template.name}. The empty
+// one is sent as true: a message in the inbox, in the server's own words.
+type Notice struct {
+	Channels []string `json:"channels,omitempty"` // inbox, mail, sms; none: the inbox
+	NoticeText
+
+	Locales map[string]NoticeText `json:"locales,omitempty"` // for other languages, by BCP 47 tag
+}
+
+// NoticeText is a notice in one language.
+type NoticeText struct {
+	Title string `json:"title"`
+	Body  string `json:"body"`
+}
+
+// MarshalJSON writes the notice as NewDistribution has it.
+func (n Notice) MarshalJSON() ([]byte, error) {
+	if len(n.Channels) == 0 && len(n.Locales) == 0 && n.NoticeText == (NoticeText{}) {
+		return []byte("true"), nil
+	}
+	type plain Notice
+	return json.Marshal(plain(n))
 }
 
 // CreateDistribution begins a distribution, which goes on by itself.
@@ -46,11 +74,18 @@ func (c *Client) ImportDistribution(ctx context.Context, d NewDistribution, file
 	if d.Rate > 0 {
 		query.Set("rate", strconv.FormatInt(d.Rate, 10))
 	}
+	var made Distribution
+	if d.Notify != nil {
+		notify, err := json.Marshal(d.Notify)
+		if err != nil {
+			return made, fmt.Errorf("encode the notice: %w", err)
+		}
+		query.Set("notify", string(notify))
+	}
 	request := &call{method: http.MethodPost, path: "/distributions/import?" + query.Encode(), file: file, mediaType: CSV}
 	for _, option := range options {
 		option(request)
 	}
-	var made Distribution
 	err := c.upload(ctx, request, &made)
 	return made, err
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/mail"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -221,6 +222,35 @@ func TestADistributionTellsItsUsers(t *testing.T) {
 		})
 		s.consistent(t)
 	}, append(office.env(), private, "SCRIP_SMS_URL="+provider.url)...)
+}
+
+func TestAnImportTellsItsUsers(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *site) {
+		template := s.sale(t, platformKey, object{"name": "Gift"})
+		to := func(notify string) string {
+			return "/distributions/import?template_id=" + template + "&notify=" + url.QueryEscape(notify)
+		}
+		refused := s.want(t, http.StatusUnprocessableEntity, "", post(to(`{"title":"x","body":"{user.password}"}`), platformKey, users(3)))
+		if !strings.Contains(refused.text, `"field":"notify.body"`) {
+			t.Errorf("got %s", refused.text)
+		}
+		text := `{"title":"{template.name} & more","body":"Use {coupon.code}."}`
+		made := s.want(t, http.StatusAccepted, "", post(to(text), platformKey, users(3)))
+		if !strings.Contains(made.text, `"notify":{"channels":["inbox"],"title":"{template.name} & more"`) {
+			t.Errorf("got %s", made.text)
+		}
+		if done := s.finished(t, made.field("id"), platformKey); done.field("done") != "3" {
+			t.Errorf("got %s", done.text)
+		}
+		for _, user := range []string{"user000000", "user000002"} {
+			got := s.want(t, http.StatusOK, "", get("/messages?user_id="+user, platformKey)).text
+			if !strings.Contains(got, `"title":"Gift & more","body":"Use `) || !strings.Contains(got, `"distribution_id":"`+made.field("id")+`"`) {
+				t.Errorf("%s: %s", user, got)
+			}
+		}
+		s.consistent(t)
+	})
 }
 
 // TestWhoDiesBeforeMarkingMailsAgain kills the servers while the mail server has the

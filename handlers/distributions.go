@@ -121,15 +121,8 @@ func each(users []string) iter.Seq2[string, error] {
 
 // importDistribution takes the users from a file, and all else from the query.
 func (a *api) importDistribution(c *gin.Context) error {
-	q := newQuery(c)
-	d := models.Distribution{
-		TemplateID: q.id("template_id"), PackID: q.id("pack_id"), Audience: models.Audience{Kind: models.AudienceUsers},
-	}
-	if c.Query("rate") != "" {
-		d.Rate = new(int64(q.number("rate", 1, 1, models.MaxRate)))
-	}
-	d.Check(q.faults, true)
-	if err := q.err(); err != nil {
+	d, err := a.importedDistribution(newQuery(c))
+	if err != nil {
 		return err
 	}
 	taken, err := a.takeIn(c, issuing.CSV)
@@ -142,6 +135,23 @@ func (a *api) importDistribution(c *gin.Context) error {
 		return err
 	}
 	return a.distribute(c, append(taken.digest[:], c.Request.URL.RawQuery...), d, listed)
+}
+
+func (a *api) importedDistribution(q query) (models.Distribution, error) {
+	var in newDistributionBody
+	if err := q.inJSON("notify", &in); err != nil {
+		return models.Distribution{}, err
+	}
+	d := models.Distribution{
+		TemplateID: q.id("template_id"), PackID: q.id("pack_id"), Audience: models.Audience{Kind: models.AudienceUsers},
+	}
+	d.Notice = in.Notify.noticeFor(d.PackID != 0)
+	if q.c.Query("rate") != "" {
+		d.Rate = new(int64(q.number("rate", 1, 1, models.MaxRate)))
+	}
+	d.Check(q.faults, true)
+	d.CheckNotice(q.faults, a.Channels)
+	return d, q.err()
 }
 
 func (a *api) distribute(c *gin.Context, raw []byte, d models.Distribution, listed iter.Seq2[string, error]) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -106,16 +107,20 @@ func TestANoticeMayBeLeftToUs(t *testing.T) {
 	for notify, title := range map[string]string{
 		`true`: "You have a new coupon", `{"title":"Hi","body":"There"}`: "Hi", `false`: "", `null`: "",
 	} {
-		body := `{"template_id":"21","audience":{"kind":"all"},"notify":` + notify + `}`
-		if w := call(h, request{method: "POST", path: "/v1/distributions", body: body}); w.Code != 202 {
-			t.Fatalf("%s: %d %s", notify, w.Code, w.Body)
-		}
-		notice := f.arg("distribution").(models.Distribution).Notice //nolint:forcetypeassert // else it panics as it should
-		switch {
-		case title == "" && notice != nil:
-			t.Errorf("%s tells %+v", notify, notice)
-		case title != "" && (notice == nil || notice.Title != title || !notice.Has(models.ChannelInbox)):
-			t.Errorf("%s tells %+v", notify, notice)
+		for _, r := range []request{
+			{method: "POST", path: "/v1/distributions", body: `{"template_id":"21","audience":{"kind":"all"},"notify":` + notify + `}`},
+			{method: "POST", path: "/v1/distributions/import?template_id=21&notify=" + url.QueryEscape(notify), body: "user_id\nann\n"},
+		} {
+			if w := call(h, r); w.Code != 202 {
+				t.Fatalf("%s: %d %s", notify, w.Code, w.Body)
+			}
+			notice := f.arg("distribution").(models.Distribution).Notice //nolint:forcetypeassert // else it panics as it should
+			switch {
+			case title == "" && notice != nil:
+				t.Errorf("%s: %s tells %+v", r.path, notify, notice)
+			case title != "" && (notice == nil || notice.Title != title || !notice.Has(models.ChannelInbox)):
+				t.Errorf("%s: %s tells %+v", r.path, notify, notice)
+			}
 		}
 	}
 	for _, pack := range []models.ID{0, 7} { // our own words pass our own check
@@ -124,6 +129,37 @@ func TestANoticeMayBeLeftToUs(t *testing.T) {
 		if err := faults.Err(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestTheNoticeOfAnImportIsCheckedAsInABody(t *testing.T) {
+	t.Parallel()
+	f := newFake()
+	h := serve(t, f, platform())
+	for notify, want := range map[string][]string{
+		`yes`:                                  {"notify"},
+		`"yes"`:                                {"notify"},
+		`7`:                                    {"notify"},
+		`{"title":"x"`:                         {"notify"},
+		`true,"rate":1`:                        {"notify"},
+		`true}`:                                {"notify"},
+		`true true`:                            {"notify"},
+		"\"\xff\"":                             {"notify"},
+		`{"text":"x"}`:                         {"notify.text"},
+		`{"title":"x"}`:                        {"notify.body"},
+		`{"title":"{pack.name}","body":"x"}`:   {"notify.title"},
+		`{"title":"x","title":"y","body":"z"}`: {"notify.title"},
+		`{"channels":["inbox","mail"],"title":"x","body":"x"}`:    {"notify.channels[1]"},
+		`{"locales":{"de":{"title":"x"}},"title":"x","body":"x"}`: {"notify.locales.de.body"},
+	} {
+		path := "/v1/distributions/import?template_id=1&notify=" + url.QueryEscape(notify)
+		p := problemOf(t, call(h, request{method: "POST", path: path, body: "user_id\nann\n"}))
+		if diff := cmp.Diff(want, p.fields()); diff != "" || p.Status != 422 {
+			t.Errorf("%s: %d %s", notify, p.Status, diff)
+		}
+	}
+	if f.changes > 0 {
+		t.Errorf("%d changes", f.changes)
 	}
 }
 

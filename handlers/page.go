@@ -7,10 +7,12 @@ import (
 	"errors"
 	"hash/crc32"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/gin-gonic/gin"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"scrip/handlers/middleware"
 	"scrip/models"
@@ -79,6 +81,21 @@ func (q query) number(name string, absent, lo, hi int) int {
 	}
 	q.faults.Between(name, int64(n), int64(lo), int64(hi))
 	return n
+}
+
+// inJSON reads a parameter whose value is JSON into the field of that name, as
+// strictly as bind reads it from a body.
+func (q query) inJSON(name string, into any) error {
+	value := jsontext.Value(q.c.Query(name))
+	if len(value) == 0 {
+		return nil
+	}
+	// Only one whole value is put between braces: no other field comes in with it.
+	if !value.IsValid(jsontext.AllowDuplicateNames(true)) {
+		q.faults.Add(name, models.CodeInvalid, "must be JSON in UTF-8")
+		return q.err()
+	}
+	return decode(slices.Concat([]byte(`{"`+name+`":`), value, []byte("}")), into)
 }
 
 // oneOf reads a word that must be one of those listed; "" when it is absent.

@@ -65,6 +65,8 @@ type filter interface {
 	Touched(ctx context.Context, since time.Time, most int) ([]models.ID, error)
 	Pending(ctx context.Context, template models.ID, olderThan time.Time, most int) ([]models.PendingClaim, error)
 	Guess(ctx context.Context, asks []models.Guess) ([]time.Duration, error)
+	Announce(ctx context.Context, template models.ID) error
+	Listen(ctx context.Context, heard func(template models.ID))
 	Ping(ctx context.Context) error
 	Close() error
 }
@@ -168,7 +170,7 @@ const commitGrace = 500 * time.Millisecond
 
 func (a *app) startClaims(context.Context) error {
 	c := a.cfg.Claims
-	service, err := claims.New(claims.Config{
+	service, err := claims.New(claims.Config{ //nolint:contextcheck // it listens for edits until Close, after the last request
 		MaxBatch: c.MaxBatch, WaitingRoom: c.WaitingRoom, Lanes: c.Lanes, Direct: c.Direct,
 		CommitTimeout: a.cfg.Jobs.SettleAfter / 2, Grace: commitGrace, DefinitionTTL: c.DefinitionTTL,
 		Codes: claims.Codes{Hash: a.codeKeys.Hash, Guesses: a.guesses()},

@@ -128,17 +128,3 @@ func (s *Service) Rebuild(ctx context.Context, id models.ID, from int64) error {
 	s.log.InfoContext(ctx, "gate loaded", facts...)
 	return nil
 }
-
-// TemplateChanged takes note of an edit that was committed: claims here are
-// judged by it from now on, and the gate learns of a new stock. Should the gate
-// not be told, the worst is a claim that the store refuses, or one that the
-// store grants though the gate said sold out.
-func (s *Service) TemplateChanged(ctx context.Context, t models.Template) {
-	s.definitions.forget(t.ID)
-	if t.Stock == nil {
-		return
-	}
-	if err := s.gate.SetStock(ctx, t.ID, t.Epoch, t.StockEdits, *t.Stock); err != nil {
-		s.log.WarnContext(ctx, "gate not told of the stock", "template", t.ID, "error", err)
-	}
-}

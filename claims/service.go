@@ -25,6 +25,8 @@ type gate interface {
 	Open(ctx context.Context, load models.GateLoad) (bool, error)
 	SetStock(ctx context.Context, template models.ID, epoch, edit, stock int64) error
 	State(ctx context.Context, template models.ID) (models.GateState, error)
+	Announce(ctx context.Context, template models.ID) error
+	Listen(ctx context.Context, heard func(template models.ID))
 }
 
 // store is where claims are decided.
@@ -73,6 +75,7 @@ type Service struct {
 	packCache   *otter.Cache[models.ID, models.Pack] // they never change
 	finisher    *finisher
 	rebuilds    rebuilds
+	listener    *listener
 	closing     sync.Once
 }
 
@@ -102,12 +105,14 @@ func New(cfg Config, st store, g gate, log *slog.Logger) (*Service, error) {
 	s.packs = groupcommit.New(groupcommit.Config{
 		Lanes: 1, MaxBatch: maxPacks, WaitingRoom: cfg.WaitingRoom, Timeout: cfg.CommitTimeout, Grace: cfg.Grace,
 	}, s.decidePacks)
+	s.listener = listen(g, defs.forget)
 	return s, nil
 }
 
 // Close refuses new claims, commits those under way, and tells the gate of them.
 func (s *Service) Close() {
 	s.closing.Do(func() {
+		s.listener.close()
 		s.batches.Close()
 		s.packs.Close()
 		s.finisher.close()

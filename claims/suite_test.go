@@ -43,6 +43,8 @@ type filter interface {
 	Touched(ctx context.Context, since time.Time, most int) ([]models.ID, error)
 	Pending(ctx context.Context, template models.ID, olderThan time.Time, most int) ([]models.PendingClaim, error)
 	Guess(ctx context.Context, asks []models.Guess) ([]time.Duration, error)
+	Announce(ctx context.Context, template models.ID) error
+	Listen(ctx context.Context, heard func(template models.ID))
 	Close() error
 }
 

@@ -31,6 +31,8 @@ type gates interface {
 	State(ctx context.Context, template models.ID) (models.GateState, error)
 	States(ctx context.Context, templates []models.ID) ([]models.GateState, error)
 	Guess(ctx context.Context, asks []models.Guess) ([]time.Duration, error)
+	Announce(ctx context.Context, template models.ID) error
+	Listen(ctx context.Context, heard func(template models.ID))
 	Ping(ctx context.Context) error
 	Check(ctx context.Context) error
 	Away() bool

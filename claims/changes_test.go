@@ -1,7 +1,6 @@
 package claims_test
 
 import (
-	"context"
 	"log/slog"
 	"testing"
 	"time"
@@ -35,26 +34,10 @@ func twoServers(t *testing.T) (w world, here, elsewhere *claims.Service) {
 
 	client := redis.NewClient(&redis.Options{Addr: addr, Protocol: 2})
 	defer func() { _ = client.Close() }()
-	eventually(t, "both listen", func() bool {
+	enginetest.Eventually(t, "both listen", func() bool {
 		return client.PubSubNumSub(t.Context(), "scrip:changes").Val()["scrip:changes"] == 2
 	})
 	return w, here, elsewhere
-}
-
-// eventually asks until the answer is yes, for far less than untold.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("in vain waited for: %s", what)
-		}
-	}
 }
 
 // TestALooseningEditIsHeardOfElsewhere: of a tightening one versions tell, but a
@@ -94,7 +77,7 @@ func TestALooseningEditIsHeardOfElsewhere(t *testing.T) {
 			wantCode(t, claim(), edit.refused)
 		}
 		edit.loosen(tpl.ID)
-		eventually(t, name, func() bool { return claim() == nil })
+		enginetest.Eventually(t, name, func() bool { return claim() == nil })
 		w.settled(t, here, tpl.ID)
 	}
 }

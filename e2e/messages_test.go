@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"github.com/emersion/go-smtp"
+
+	"scrip/enginetest"
 )
 
 // postOffice is a real SMTP server that keeps what it gets.
@@ -126,7 +128,7 @@ func TestAUserIsTold(t *testing.T) {
 			}
 			Unread int `json:"unread_count"`
 		}
-		eventually(t, "the inbox has a message", func() bool {
+		enginetest.Eventually(t, "the inbox has a message", func() bool {
 			got := s.want(t, http.StatusOK, "", get("/messages", ann).on(last))
 			if err := json.Unmarshal([]byte(got.text), &inbox); err != nil {
 				t.Fatal(err)
@@ -138,7 +140,7 @@ func TestAUserIsTold(t *testing.T) {
 			message.About["template_id"] != template || !strings.Contains(message.Body, "Ending") {
 			t.Errorf("got %+v", inbox)
 		}
-		eventually(t, "the mail arrives", func() bool { return len(office.ids(address)) > 0 })
+		enginetest.Eventually(t, "the mail arrives", func() bool { return len(office.ids(address)) > 0 })
 
 		s.want(t, http.StatusForbidden, "forbidden", get("/messages?user_id=gone", ann))
 		s.want(t, http.StatusNotFound, "not_found", post("/messages/"+message.ID+"/read", s.user(t, "unknown"), nil))
@@ -153,7 +155,7 @@ func TestAUserIsTold(t *testing.T) {
 		if got := s.want(t, http.StatusOK, "", get("/messages?user_id=gone", platformKey)); !strings.Contains(got.text, `"data":[]`) {
 			t.Errorf("one who is long gone was told: %s", got.text)
 		}
-		eventually(t, "somebody of whom nothing is known is told as well", func() bool {
+		enginetest.Eventually(t, "somebody of whom nothing is known is told as well", func() bool {
 			return s.want(t, http.StatusOK, "", get("/messages?user_id=unknown", platformKey)).field("unread_count") == "1"
 		})
 		if n := len(office.ids("gone@")); n > 0 {
@@ -216,7 +218,7 @@ func TestADistributionTellsItsUsers(t *testing.T) {
 				t.Errorf("%s was told: %s", user, got.text)
 			}
 		}
-		eventually(t, "the mail, the SMS and the event arrive", func() bool {
+		enginetest.Eventually(t, "the mail, the SMS and the event arrive", func() bool {
 			return len(office.ids("ann-"+tag)) == 1 && strings.Contains(fmt.Sprint(provider.calls()), `"to":"+4930123456"`) &&
 				strings.Contains(fmt.Sprint(merchant.calls()), `"id":"`+id+`","kind":"distribution","state":"done"`)
 		})
@@ -269,7 +271,7 @@ func TestWhoDiesBeforeMarkingMailsAgain(t *testing.T) {
 			s := start(t, append(office.env(), "SCRIP_DELIVERIES_TIMEOUT=5s")...)
 			s.putUser(t, "ann", object{"email": "ann@example.com"})
 			s.want(t, http.StatusCreated, "", post("/claims", platformKey, claim(s.endingSale(t), "ann")))
-			eventually(t, "the mail server has it", func() bool { return len(office.ids("ann@")) == 1 })
+			enginetest.Eventually(t, "the mail server has it", func() bool { return len(office.ids("ann@")) == 1 })
 			for _, server := range s.servers {
 				server.Kill()
 			}
@@ -280,7 +282,7 @@ func TestWhoDiesBeforeMarkingMailsAgain(t *testing.T) {
 			for _, server := range s.servers {
 				server.Restart()
 			}
-			eventually(t, "it has it again", func() bool { return len(office.ids("ann@")) == 2 })
+			enginetest.Eventually(t, "it has it again", func() bool { return len(office.ids("ann@")) == 2 })
 			if ids := office.ids("ann@"); ids[0] != ids[1] || ids[0] == "" {
 				t.Errorf("got %v", ids)
 			}

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"testing"
 	"time"
+
+	"scrip/enginetest"
 )
 
 // ending is a template whose coupons expire in two hours, and so remind of it at
@@ -39,10 +41,10 @@ func TestManyCouponsRemindOnce(t *testing.T) {
 		for range 9 {
 			give("ann")
 		}
-		eventually(t, "ann is reminded", func() bool { return s.messages(t, "ann") > 0 })
+		enginetest.Eventually(t, "ann is reminded", func() bool { return s.messages(t, "ann") > 0 })
 		give("ann") // the tenth
 		give("bob") // who is told of his after that
-		eventually(t, "bob is reminded", func() bool { return s.messages(t, "bob") > 0 })
+		enginetest.Eventually(t, "bob is reminded", func() bool { return s.messages(t, "bob") > 0 })
 		for _, user := range []string{"ann", "bob"} {
 			if n := s.messages(t, user); n != 1 {
 				t.Errorf("%s has %d messages", user, n)
@@ -75,7 +77,7 @@ func TestRemindersOutliveTheirServers(t *testing.T) {
 		for round := range rounds {
 			for i := 0; i < users; i += sample {
 				user := fmt.Sprintf("user%d-%d", round, i)
-				eventually(t, user+" is reminded", func() bool { return s.messages(t, user) > 0 })
+				enginetest.Eventually(t, user+" is reminded", func() bool { return s.messages(t, user) > 0 })
 				if n := s.messages(t, user); n != 1 {
 					t.Errorf("%s has %d messages", user, n)
 				}

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"scrip/enginetest"
 )
 
 // hook is a merchant's server that is told of events.
@@ -79,21 +81,6 @@ func (c hookCall) signed(secret string) bool {
 	return c.signature == "v1,"+base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// eventually waits until something is so.
-func eventually(t *testing.T, what string, is func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !is(); {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within a minute: %s", what)
-		}
-		select {
-		case <-time.After(20 * time.Millisecond):
-		case <-t.Context().Done():
-			t.Fatal(t.Context().Err())
-		}
-	}
-}
-
 // private lets the servers' webhooks reach this test.
 const private = "SCRIP_WEBHOOKS_ALLOW_PRIVATE=true"
 
@@ -135,7 +122,7 @@ func TestAMerchantHearsWhatHappens(t *testing.T) {
 		s.want(t, http.StatusOK, "", post("/locks/order-1/refund", platformKey,
 			object{"refund_id": "r-1", "lines": []object{{"line_id": "1", "quantity": 4}}}))
 
-		eventually(t, "five events arrive", func() bool { return len(h.calls()) >= 5 })
+		enginetest.Eventually(t, "five events arrive", func() bool { return len(h.calls()) >= 5 })
 		want := map[string]string{
 			"coupon.claimed":    `"user_id":"ann"`,
 			"coupon.used":       `"discount":500,"shipping_discount":0`,
@@ -180,19 +167,19 @@ func TestAFailingServerIsToldAgain(t *testing.T) {
 		template := s.sale(t, platformKey, nil)
 		s.want(t, http.StatusCreated, "", post("/claims", platformKey, claim(template, "ann")))
 
-		eventually(t, "it is told for the third time", func() bool { return len(failing.calls()) >= 3 })
+		enginetest.Eventually(t, "it is told for the third time", func() bool { return len(failing.calls()) >= 3 })
 		calls := failing.calls()
 		for _, call := range calls {
 			if call.id != calls[0].id || call.body != calls[0].body || !call.signed(secret) {
 				t.Errorf("got %+v after %+v", call, calls[0])
 			}
 		}
-		eventually(t, "a server that is gone is told no more", func() bool {
+		enginetest.Eventually(t, "a server that is gone is told no more", func() bool {
 			list := s.want(t, http.StatusOK, "", get("/webhooks", platformKey)).text
 			return strings.Contains(list, `"id":"`+id+`"`) && strings.Contains(list, `"state":"disabled"`)
 		})
 		s.want(t, http.StatusCreated, "", post("/claims", platformKey, claim(template, "bob")))
-		eventually(t, "the other is told on", func() bool { return len(failing.calls()) >= 4 })
+		enginetest.Eventually(t, "the other is told on", func() bool { return len(failing.calls()) >= 4 })
 		if n := len(gone.calls()); n != 1 {
 			t.Errorf("told %d times", n)
 		}
@@ -210,7 +197,7 @@ func TestWhoDiesBeforeMarkingTellsAgain(t *testing.T) {
 		s.subscribe(t, platformKey, h.url, "template.sold_out")
 		template := s.sale(t, platformKey, object{"stock": 1})
 		s.want(t, http.StatusCreated, "", post("/claims", platformKey, claim(template, "ann")))
-		eventually(t, "it is told", func() bool { return len(h.calls()) == 1 })
+		enginetest.Eventually(t, "it is told", func() bool { return len(h.calls()) == 1 })
 		for _, server := range s.servers {
 			server.Kill()
 		}
@@ -218,7 +205,7 @@ func TestWhoDiesBeforeMarkingTellsAgain(t *testing.T) {
 		for _, server := range s.servers {
 			server.Restart()
 		}
-		eventually(t, "it is told again", func() bool { return len(h.calls()) == 2 })
+		enginetest.Eventually(t, "it is told again", func() bool { return len(h.calls()) == 2 })
 		if calls := h.calls(); calls[0].id != calls[1].id || calls[0].body != calls[1].body {
 			t.Errorf("told otherwise: %+v", calls)
 		}
@@ -243,7 +230,7 @@ func TestWebhooksStayOutside(t *testing.T) {
 	h := newHook(t)
 	s.subscribe(t, platformKey, "https://localhost"+h.url[strings.LastIndex(h.url, ":"):], "coupon.claimed")
 	s.want(t, http.StatusCreated, "", post("/claims", platformKey, claim(s.sale(t, platformKey, nil), "ann")))
-	eventually(t, "a try is counted", func() bool {
+	enginetest.Eventually(t, "a try is counted", func() bool {
 		return strings.Contains(s.metrics(t), `scrip_deliveries_total{channel="webhook",result="retried"}`)
 	})
 	if len(h.calls()) > 0 {
@@ -265,7 +252,7 @@ func TestWebhooksAreSignedUnderEveryKey(t *testing.T) {
 			template = s.sale(t, platformKey, nil)
 		}
 		s.want(t, http.StatusCreated, "", post("/claims", platformKey, claim(template, "user-"+strconv.Itoa(start))))
-		eventually(t, "it is told", func() bool { return len(h.calls()) == start+1 })
+		enginetest.Eventually(t, "it is told", func() bool { return len(h.calls()) == start+1 })
 		if last := h.calls()[start]; !last.signed(secret) {
 			t.Errorf("start %d: not signed by its secret: %+v", start, last)
 		}

@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 )
@@ -70,7 +69,7 @@ func TestEnginesDieWithTheTestBinary(t *testing.T) {
 	}
 	_ = self.Wait()
 
-	eventually(t, "the engine has died with its parent", func() bool {
+	Eventually(t, "the engine has died with its parent", func() bool {
 		_, err := redisDo(t.Context(), addr, "PING")
 		return err != nil
 	})
@@ -196,22 +195,6 @@ func (r *recorder) Fatalf(format string, args ...any) { r.Errorf(format, args...
 
 func (r *recorder) Errorf(format string, args ...any) {
 	r.failed = append(r.failed, fmt.Sprintf(format, args...))
-}
-
-// eventually waits until holds does.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("never: %s", what)
-		}
-	}
 }
 
 // refused reports whether nobody listens at addr.

@@ -60,7 +60,7 @@ func listenOn(t *testing.T, g gates) *ear {
 // listen may have missed the first.
 func announced(t *testing.T, from gates, id models.ID, by ...*ear) {
 	t.Helper()
-	eventually(t, "an edit is heard of", func() bool {
+	enginetest.Eventually(t, "an edit is heard of", func() bool {
 		_ = from.Announce(t.Context(), id) // it may be away for now
 		return !slices.ContainsFunc(by, func(e *ear) bool { return !e.has(id) })
 	})
@@ -83,7 +83,7 @@ func TestAllInstancesHearOfAnEdit(t *testing.T) {
 			if err := one.Announce(t.Context(), 3); err != nil {
 				t.Fatal(err)
 			}
-			eventually(t, "what was said once is heard", func() bool { return ears[0].has(3) && ears[1].has(3) })
+			enginetest.Eventually(t, "what was said once is heard", func() bool { return ears[0].has(3) && ears[1].has(3) })
 		})
 	}
 }
@@ -149,7 +149,7 @@ func TestADeadLineIsNoticed(t *testing.T) {
 		return enginetest.Pass
 	})
 	line.Judge(func(_, _ []byte) enginetest.Fate { return enginetest.Swallow })
-	eventually(t, "another line is tried", func() bool { return others.Load() > 0 })
+	enginetest.Eventually(t, "another line is tried", func() bool { return others.Load() > 0 })
 	line.Judge(nil)
 	announced(t, near, 2, e)
 }
@@ -174,5 +174,5 @@ func TestAForbiddenChannelIsNotAFault(t *testing.T) {
 	if g.Away() {
 		t.Error("the gate gave up on Redis")
 	}
-	eventually(t, "the log says so", func() bool { return strings.Contains(log.String(), "does not let us listen") })
+	enginetest.Eventually(t, "the log says so", func() bool { return strings.Contains(log.String(), "does not let us listen") })
 }

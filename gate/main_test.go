@@ -51,19 +51,3 @@ func newHandClock() *handClock {
 func (c *handClock) now() time.Time { return time.UnixMilli(c.ms.Load()).UTC() }
 
 func (c *handClock) advance(d time.Duration) { c.ms.Add(d.Milliseconds()) }
-
-// eventually asks until the answer is yes.
-func eventually(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("in vain waited for: %s", what)
-		}
-	}
-}

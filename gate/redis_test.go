@@ -92,7 +92,7 @@ func startCluster(t *testing.T) []string {
 	}
 	do(t, b, "cluster", "meet", host, port)
 	for _, node := range []*redis.Client{a, b} {
-		eventually(t, "the cluster has formed", func() bool {
+		enginetest.Eventually(t, "the cluster has formed", func() bool {
 			return strings.Contains(do(t, node, "cluster", "info"), "cluster_state:ok")
 		})
 	}
@@ -119,7 +119,7 @@ func TestRestartIsCold(t *testing.T) {
 			f.wantAnswers(f.reserve("a", "b"), taken, taken)
 
 			server.Restart()
-			eventually(t, "the gate has noticed that Redis is back", func() bool {
+			enginetest.Eventually(t, "the gate has noticed that Redis is back", func() bool {
 				return f.reserve("c")[0] != away
 			})
 			f.wantCold()
@@ -172,7 +172,7 @@ func TestPromotedReplicaIsCold(t *testing.T) {
 				// long as it lives; a new connection must not.
 				f.gate = newRedis(t, clock.now, line.Addr())
 			}
-			eventually(t, "the gate has noticed the new primary", func() bool {
+			enginetest.Eventually(t, "the gate has noticed the new primary", func() bool {
 				return f.reserve("c")[0] != away
 			})
 			epoch, left := do(t, promoted, "hget", "scrip:{1}:meta", "epoch"), do(t, promoted, "get", "scrip:{1}:left")
@@ -196,7 +196,7 @@ func replicate(t *testing.T, replica *redis.Client, primary string) {
 		t.Fatal(err)
 	}
 	do(t, replica, "replicaof", host, port)
-	eventually(t, "the replica is in step", func() bool {
+	enginetest.Eventually(t, "the replica is in step", func() bool {
 		return strings.Contains(do(t, replica, "info", "replication"), "master_link_status:up")
 	})
 }
@@ -218,7 +218,7 @@ func TestPromotedTwiceIsCold(t *testing.T) {
 	f.wantAnswers(f.reserve("b"), taken) // only the first has it
 	replicate(t, a, second.Addr())
 	do(t, a, "replicaof", "no", "one")
-	eventually(t, "the gate has noticed that it may write again", func() bool {
+	enginetest.Eventually(t, "the gate has noticed that it may write again", func() bool {
 		return f.reserve("c")[0] != away
 	})
 	f.wantCold()
@@ -298,7 +298,7 @@ func startClusterBehind(t *testing.T, line *enginetest.Proxy) (addr string) {
 	line.Cut()
 	client := control(t, server.Addr())
 	do(t, client, "cluster", "addslotsrange", 0, 16383)
-	eventually(t, "the cluster has formed", func() bool {
+	enginetest.Eventually(t, "the cluster has formed", func() bool {
 		return strings.Contains(do(t, client, "cluster", "info"), "cluster_state:ok")
 	})
 	return server.Addr()
@@ -318,10 +318,10 @@ func testReplyLost(t *testing.T, addr string, line *enginetest.Proxy, harm func(
 	// lose does something whose reply does not come, and waits until it is done.
 	lose := func(act func(), done func(models.GateState) bool) {
 		t.Helper()
-		eventually(t, "the way through works", func() bool { return f.again(1, "a") == taken })
+		enginetest.Eventually(t, "the way through works", func() bool { return f.again(1, "a") == taken })
 		line.Judge(harm())
 		act()
-		eventually(t, "the script has run", func() bool { return done(direct.state()) })
+		enginetest.Eventually(t, "the script has run", func() bool { return done(direct.state()) })
 		line.Judge(nil)
 		line.Cut()
 	}
@@ -335,7 +335,7 @@ func testReplyLost(t *testing.T, addr string, line *enginetest.Proxy, harm func(
 		}
 	}, func(s models.GateState) bool { return s.Users == 3 })
 	direct.wantCounts(2, 2, 3)
-	eventually(t, "the way through works", func() bool { return f.again(2, "b") == taken })
+	enginetest.Eventually(t, "the way through works", func() bool { return f.again(2, "b") == taken })
 	direct.wantCounts(2, 2, 3)
 }
 
@@ -358,7 +358,7 @@ func TestAway(t *testing.T) {
 			g := newRedisWith(t, gate.RedisOptions{Addrs: []string{line.Addr()}, Timeout: brief, Now: clock.now},
 				slog.NewTextHandler(log, nil))
 			f := fixtureOn(t, g, clock)
-			eventually(t, "the copy is open", func() bool {
+			enginetest.Eventually(t, "the copy is open", func() bool {
 				f.epoch++
 				begun, _ := g.Begin(t.Context(), f.load(0))
 				opened, _ := g.Open(t.Context(), f.load(50))
@@ -366,7 +366,7 @@ func TestAway(t *testing.T) {
 			})
 
 			test.goes(server)
-			eventually(t, "the gate has given up", func() bool {
+			enginetest.Eventually(t, "the gate has given up", func() bool {
 				f.reserve("a")
 				return g.Away()
 			})
@@ -387,11 +387,11 @@ func TestAway(t *testing.T) {
 
 			test.comes(server)
 			f.claim = 5000
-			eventually(t, "the gate is back", func() bool { return f.again(5000, "z") == test.answer && !g.Away() })
-			eventually(t, "a ping comes back", func() bool { return g.Ping(t.Context()) == nil })
+			enginetest.Eventually(t, "the gate is back", func() bool { return f.again(5000, "z") == test.answer && !g.Away() })
+			enginetest.Eventually(t, "a ping comes back", func() bool { return g.Ping(t.Context()) == nil })
 			// Though it was asked for before in the same second, while nothing
 			// could be written down.
-			eventually(t, "the template is listed as touched", func() bool {
+			enginetest.Eventually(t, "the template is listed as touched", func() bool {
 				touched, err := g.Touched(t.Context(), clock.now(), 10)
 				return err == nil && slices.Contains(touched, f.id)
 			})

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 
+	"scrip/handlers/middleware"
 	"scrip/models"
 )
 
@@ -70,6 +72,21 @@ func pathID(c *gin.Context, what string) (models.ID, error) {
 		return 0, models.NotFound(what)
 	}
 	return id, nil
+}
+
+// getOne answers with the one thing that the path names, for whoever may see it.
+func getOne[T any](
+	c *gin.Context, what string, read func(context.Context, models.Principal, models.ID) (T, error), view func(T) any,
+) error {
+	id, err := pathID(c, what)
+	if err != nil {
+		return err
+	}
+	one, err := read(c.Request.Context(), middleware.Principal(c), id)
+	if err != nil {
+		return err
+	}
+	return answer(c, http.StatusOK, view(one))
 }
 
 // ownerOf says to which merchant a new thing belongs: a merchant's own to

@@ -129,45 +129,21 @@ func (a *api) createBudget(c *gin.Context) error {
 }
 
 func (a *api) getBudget(c *gin.Context) error {
-	id, err := pathID(c, "budget")
-	if err != nil {
-		return err
+	now := func(ctx context.Context, actor models.Principal, id models.ID) (models.Budget, error) {
+		return a.Store.Budget(ctx, actor, id, models.Instant(a.Now()))
 	}
-	b, err := a.Store.Budget(c.Request.Context(), middleware.Principal(c), id, models.Instant(a.Now()))
-	if err != nil {
-		return err
-	}
-	return answer(c, http.StatusOK, viewBudget(b))
+	return getOne(c, "budget", now, viewBudget)
 }
 
 func (a *api) listBudgets(c *gin.Context) error {
-	q := newQuery(c)
-	page := q.page(byID)
-	if err := q.err(); err != nil {
-		return err
+	now := func(ctx context.Context, actor models.Principal, page models.Page) ([]models.Budget, error) {
+		return a.Store.Budgets(ctx, actor, page, models.Instant(a.Now()))
 	}
-	rows, err := a.Store.Budgets(c.Request.Context(), middleware.Principal(c), page.ask(), models.Instant(a.Now()))
-	if err != nil {
-		return err
-	}
-	return answerPage(c, page, rows, func(b models.Budget) models.ID { return b.ID }, viewBudget)
+	return listOwn(c, now, func(b models.Budget) models.ID { return b.ID }, viewBudget)
 }
 
 func (a *api) budgetUsages(c *gin.Context) error {
-	id, err := pathID(c, "budget")
-	if err != nil {
-		return err
-	}
-	q := newQuery(c)
-	page := q.page(byID)
-	if err := q.err(); err != nil {
-		return err
-	}
-	rows, err := a.Store.BudgetUsages(c.Request.Context(), middleware.Principal(c), id, page.ask())
-	if err != nil {
-		return err
-	}
-	return answerPage(c, page, rows, func(u models.BudgetUsage) models.ID { return u.ID }, viewUsage)
+	return listUnder(c, "budget", a.Store.BudgetUsages, func(u models.BudgetUsage) models.ID { return u.ID }, viewUsage)
 }
 
 // patchBudget merges the body into the budget (RFC 7396). What its ledger

@@ -6,7 +6,6 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"scrip/handlers/middleware"
 	"scrip/models"
 )
 
@@ -123,20 +122,7 @@ func (a *api) createCodes(c *gin.Context) error {
 }
 
 func (a *api) listCodes(c *gin.Context) error {
-	id, err := pathID(c, "template")
-	if err != nil {
-		return err
-	}
-	q := newQuery(c)
-	page := q.page(byID)
-	if err := q.err(); err != nil {
-		return err
-	}
-	rows, err := a.Store.CodeBatches(c.Request.Context(), middleware.Principal(c), id, page.ask())
-	if err != nil {
-		return err
-	}
-	return answerPage(c, page, rows, func(b models.CodeBatch) models.ID { return b.ID }, viewCodeBatch)
+	return listUnder(c, "template", a.Store.CodeBatches, func(b models.CodeBatch) models.ID { return b.ID }, viewCodeBatch)
 }
 
 // exportCodes streams. Codes are letters, digits, spaces and hyphens, none of

@@ -96,15 +96,7 @@ func couponAt(now time.Time) func(models.Coupon) any {
 }
 
 func (a *api) getCoupon(c *gin.Context) error {
-	id, err := pathID(c, "coupon")
-	if err != nil {
-		return err
-	}
-	coupon, err := a.Store.Coupon(c.Request.Context(), middleware.Principal(c), id)
-	if err != nil {
-		return err
-	}
-	return answer(c, http.StatusOK, couponAt(models.Instant(a.Now()))(coupon))
+	return getOne(c, "coupon", a.Store.Coupon, couponAt(models.Instant(a.Now())))
 }
 
 func (a *api) listCoupons(c *gin.Context) error {

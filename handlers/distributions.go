@@ -162,15 +162,7 @@ func (a *api) distribute(c *gin.Context, raw []byte, d models.Distribution, list
 }
 
 func (a *api) getDistribution(c *gin.Context) error {
-	id, err := pathID(c, "distribution")
-	if err != nil {
-		return err
-	}
-	d, err := a.Store.Distribution(c.Request.Context(), middleware.Principal(c), id)
-	if err != nil {
-		return err
-	}
-	return answer(c, http.StatusOK, viewDistribution(d))
+	return getOne(c, "distribution", a.Store.Distribution, viewDistribution)
 }
 
 func (a *api) listDistributions(c *gin.Context) error {

@@ -2,11 +2,9 @@ package handlers
 
 import (
 	"context"
-	"net/http"
 
 	"github.com/gin-gonic/gin"
 
-	"scrip/handlers/middleware"
 	"scrip/models"
 )
 
@@ -39,13 +37,5 @@ func jobViewOf(j models.Job) jobView {
 }
 
 func (a *api) getJob(c *gin.Context) error {
-	id, err := pathID(c, "job")
-	if err != nil {
-		return err
-	}
-	job, err := a.Store.Job(c.Request.Context(), middleware.Principal(c), id)
-	if err != nil {
-		return err
-	}
-	return answer(c, http.StatusOK, viewJob(job))
+	return getOne(c, "job", a.Store.Job, viewJob)
 }

@@ -70,15 +70,7 @@ func (a *api) createPack(c *gin.Context) error {
 }
 
 func (a *api) getPack(c *gin.Context) error {
-	id, err := pathID(c, "pack")
-	if err != nil {
-		return err
-	}
-	pack, err := a.Store.Pack(c.Request.Context(), middleware.Principal(c), id)
-	if err != nil {
-		return err
-	}
-	return answer(c, http.StatusOK, viewPack(pack))
+	return getOne(c, "pack", a.Store.Pack, viewPack)
 }
 
 func (a *api) listPacks(c *gin.Context) error {

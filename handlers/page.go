@@ -202,6 +202,21 @@ func parseCursor(by order, s string) (models.ID, error) {
 	return before, nil
 }
 
+// listUnder answers with a page of what belongs to the thing that the path names.
+func listUnder[T any](
+	c *gin.Context, what string, list func(context.Context, models.Principal, models.ID, models.Page) ([]T, error),
+	position func(T) models.ID, view func(T) any,
+) error {
+	id, err := pathID(c, what)
+	if err != nil {
+		return err
+	}
+	under := func(ctx context.Context, actor models.Principal, page models.Page) ([]T, error) {
+		return list(ctx, actor, id, page)
+	}
+	return listOwn(c, under, position, view)
+}
+
 // listOwn answers with a page of what the caller owns, newest first, where a
 // list can be asked for nothing more.
 func listOwn[T any](

@@ -245,15 +245,7 @@ func (a *api) createTemplate(c *gin.Context) error {
 }
 
 func (a *api) getTemplate(c *gin.Context) error {
-	id, err := pathID(c, "template")
-	if err != nil {
-		return err
-	}
-	t, err := a.Store.Template(c.Request.Context(), middleware.Principal(c), id)
-	if err != nil {
-		return err
-	}
-	return answer(c, http.StatusOK, viewTemplate(t))
+	return getOne(c, "template", a.Store.Template, viewTemplate)
 }
 
 func (a *api) listTemplates(c *gin.Context) error {

@@ -126,7 +126,7 @@ func workKeys(c *Config) []key {
 		number("checkout.waiting_room", &c.Checkout.WaitingRoom, "8192", 1, 1_000_000),
 		number("checkout.lanes", &c.Checkout.Lanes, "1", 1, 64),
 		span("jobs.interval", &c.Jobs.Interval, "1s", 10*time.Millisecond, time.Minute),
-		number("jobs.workers", &c.Jobs.Workers, "2", 0, 64),
+		number("jobs.workers", &c.Jobs.Workers, "1", 0, 64),
 		span("jobs.settle_after", &c.Jobs.SettleAfter, "5s", time.Second, time.Hour),
 		// Callers are promised a day.
 		span("jobs.keep_idempotency_keys", &c.Jobs.KeepIdempotencyKeys, "48h", 24*time.Hour, 8760*time.Hour),

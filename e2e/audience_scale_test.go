@@ -16,7 +16,10 @@ import (
 
 // distributed is how many users the distribution goes to that is killed in the
 // middle: few enough for every day, unless make benchmarks says otherwise.
-var distributed = flag.Int("distributed", 20_000, "users of a distribution")
+var (
+	distributed = flag.Int("distributed", 20_000, "users of a distribution")
+	kills       = flag.Int("kills", 2, "how often a server is killed meanwhile; 0 shows what claims beside a distribution take")
+)
 
 // TestADistributionKilledTwiceEndsExactly: a distribution to all, whose server is
 // killed twice, while claims go on.
@@ -39,8 +42,8 @@ func TestADistributionKilledTwiceEndsExactly(t *testing.T) {
 			object{"template_id": gift, "audience": object{"kind": "all"}})).field("id")
 		var memory int
 		beside := s.claims(t, sale, "beside", last, func(stop func()) {
-			for kill := range 2 {
-				s.reached(t, gift, (kill+1)*n/3)
+			for kill := range *kills {
+				s.reached(t, gift, (kill+1)*n/(*kills+1))
 				memory = max(memory, s.peak(t, 0))
 				s.servers[0].Kill()
 				s.servers[0].Restart()
@@ -56,7 +59,8 @@ func TestADistributionKilledTwiceEndsExactly(t *testing.T) {
 		if over.field("state") != "done" || over.field("failed") != "0" || claimedOf(t, s, gift) != n {
 			t.Errorf("claimed are %d of %d: %s", claimedOf(t, s, gift), n, over.text)
 		}
-		t.Logf("%d users in %.1fs with two kills; memory at most %d MiB; claims' p99 %s alone, %s beside", n, took.Seconds(), memory, alone, beside)
+		t.Logf("%d users in %.1fs with %d kills; memory at most %d MiB; claims' p99 %s alone, %s beside",
+			n, took.Seconds(), *kills, memory, alone, beside)
 		if memory > 200 {
 			t.Errorf("a server took %d MiB", memory)
 		}

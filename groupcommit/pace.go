@@ -12,16 +12,20 @@ type pace struct {
 // newest is the weight of the latest batch in the usual time: one part in so many.
 const newest = 4
 
-func (p *pace) begin(now time.Time) { p.began = now }
-
-// end ends the batch under way.
-func (p *pace) end(now time.Time) {
-	took := now.Sub(p.began)
-	if p.usual == 0 {
-		p.usual = took
+// turn ends the batch under way, if there is one, and begins the next, if there
+// is one.
+func (p *pace) turn(now time.Time, next bool) {
+	if !p.began.IsZero() {
+		took := now.Sub(p.began)
+		if p.usual == 0 {
+			p.usual = took
+		}
+		p.usual += (took - p.usual) / newest
 	}
-	p.usual += (took - p.usual) / newest
 	p.began = time.Time{}
+	if next {
+		p.began = now
+	}
 }
 
 // over reports whether the deadline will have passed before a request is
@@ -29,15 +33,13 @@ func (p *pace) end(now time.Time) {
 // way. A lane at rest takes whatever comes: somebody has to find out that a
 // database which was slow is so no longer.
 func (p *pace) over(deadline time.Time, ahead int) bool {
-	now, wait := time.Now(), time.Duration(0)
-	switch {
-	case !p.began.IsZero():
-		// Of a batch that takes longer than usual nobody knows how long it will;
-		// what has taken long will take as long again.
-		running := now.Sub(p.began)
-		wait = max(p.usual-running, running)
-	case ahead == 0:
+	if p.began.IsZero() {
 		return false
 	}
-	return now.Add(wait + time.Duration(ahead+1)*p.usual).After(deadline)
+	// Of a batch that takes longer than usual nobody knows how long it will;
+	// what has taken long will take as long again.
+	now := time.Now()
+	running := now.Sub(p.began)
+	wait := max(p.usual-running, running) + time.Duration(ahead+1)*p.usual
+	return now.Add(wait).After(deadline)
 }

@@ -43,7 +43,8 @@ benchmarks: engines ## run the benchmarks of the packages, and no tests
 	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -run CodesKilledTwice -count 1 -timeout 20m -v ./e2e -codes 1000000
 
 # A campaign: how many seeds, the first of them, and which rows of the table (a
-# pattern of go test's). REPLAY judges once more what a failed run has kept.
+# pattern of go test's). REPLAY judges once more what a failed run has kept. Runs
+# wait much: five at a time take two minutes a seed, on two processors.
 SEEDS ?= 5
 SEED ?= 1
 ROWS ?= .
@@ -51,7 +52,7 @@ REPLAY ?=
 
 faults: engines ## make every fault happen in a sale, SEEDS times each, and demand that nothing is lost
 	SCRIP_TEST_REQUIRE_ENGINES=1 SCRIP_FAULTS_SEEDS=$(SEEDS) SCRIP_FAULTS_SEED=$(SEED) SCRIP_FAULTS_REPLAY=$(REPLAY) \
-		$(GO) -C e2e/faults test -count 1 -timeout 24h -run '$(if $(REPLAY),TestReplay,TestFaults/$(ROWS))'
+		$(GO) -C e2e/faults test -count 1 -timeout 24h -parallel 5 -run '$(if $(REPLAY),TestReplay,TestFaults/$(ROWS))'
 
 # Those whose name matches BUGS, a regular expression.
 BUGS ?= .

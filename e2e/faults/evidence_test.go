@@ -198,9 +198,12 @@ func (w *world) readGate(ctx context.Context) ([]history.Copy, error) {
 			return nil, err
 		}
 		c := history.Copy{Template: id}
-		c.Left, _ = client.Get(ctx, keyOf(id, "left")).Int64()
-		c.Pending = client.ZCard(ctx, keyOf(id, "pend")).Val()
-		c.Full = client.SCard(ctx, keyOf(id, "users")).Val()
+		c.Left, _ = client.Get(ctx, keyOf(id, "left")).Int64() // a cold copy has none
+		pending, users := client.HLen(ctx, keyOf(id, "pend")), client.SCard(ctx, keyOf(id, "users"))
+		if err := cmp.Or(pending.Err(), users.Err()); err != nil {
+			return nil, err
+		}
+		c.Pending, c.Full = pending.Val(), users.Val()
 		c.Open = meta["server"] != "" && meta["loading"] == "" && strings.Contains(info, "master_replid:"+meta["server"])
 		copies = append(copies, c)
 	}

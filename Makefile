@@ -39,6 +39,7 @@ benchmarks: engines ## run the benchmarks of the packages, and no tests
 	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -run '^$$' -bench . -benchmem ./...
 	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -run CouponsExpire -count 1 -timeout 20m -v ./e2e -expiring 100000 -expire-over 1m
 	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -run KilledTwice -count 1 -timeout 30m -v ./e2e -distributed 1000000
+	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -run ADistributionKilledTwice -parallel 1 -count 1 -timeout 30m -v ./e2e -distributed 1000000 -kills 0
 	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -run '^$$' -bench Distribution -benchtime 1000000x -timeout 30m ./issuing
 	SCRIP_TEST_REQUIRE_ENGINES=1 $(GO) test -run CodesKilledTwice -count 1 -timeout 20m -v ./e2e -codes 1000000
 

@@ -19,7 +19,6 @@ import (
 var (
 	distributed = flag.Int("distributed", 20_000, "users of a distribution")
 	kills       = flag.Int("kills", 2, "how often a server is killed meanwhile; 0 shows what claims beside a distribution take")
-	rate        = flag.Int("rate", 0, "users a second that it is held to; 0: as fast as it goes")
 )
 
 // TestADistributionKilledTwiceEndsExactly: a distribution to all, whose server is
@@ -39,11 +38,8 @@ func TestADistributionKilledTwiceEndsExactly(t *testing.T) {
 			stop()
 		})
 		began := time.Now()
-		wish := object{"template_id": gift, "audience": object{"kind": "all"}}
-		if *rate > 0 {
-			wish["rate"] = *rate
-		}
-		id := s.want(t, http.StatusAccepted, "", post("/distributions", platformKey, wish)).field("id")
+		id := s.want(t, http.StatusAccepted, "", post("/distributions", platformKey,
+			object{"template_id": gift, "audience": object{"kind": "all"}})).field("id")
 		var memory int
 		beside := s.claims(t, sale, "beside", last, func(stop func()) {
 			for kill := range *kills {

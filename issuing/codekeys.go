@@ -18,8 +18,8 @@ import (
 )
 
 // CodeKeys hash and seal claim codes, and seal the secrets of webhooks. What they
-// are made from, the data key, is drawn once for a database and kept in it, wrapped by the key in the
-// configuration (docs/adr/0025). They are safe for concurrent use.
+// are made from, the data key, is drawn once for a database and kept in it, wrapped
+// by the key in the configuration (docs/adr/0025). They are safe for concurrent use.
 type CodeKeys struct {
 	macs sync.Pool // of hash.Hash
 	seal cipher.AEAD

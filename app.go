@@ -362,11 +362,11 @@ func (a *app) deps(measure gin.HandlerFunc) handlers.Deps {
 	}
 	h := a.cfg.HTTP
 	bounds := []gin.HandlerFunc{
-		middleware.InFlight(h.MaxInFlight, slices.Collect(maps.Keys(commitDeadlines(a.cfg)))...),
+		middleware.InFlight(h.MaxInFlight, h.MaxInFlightPerRoute, slices.Collect(maps.Keys(commitDeadlines(a.cfg)))...),
 		middleware.BodyLimit(h.MaxBodyBytes, h.MaxBodiesBytes),
 	}
 	uploads := []gin.HandlerFunc{
-		middleware.InFlight(uploadsAtOnce), middleware.BodyLimit(h.MaxUploadBytes, uploadsAtOnce*h.MaxUploadBytes),
+		middleware.InFlight(uploadsAtOnce, uploadsAtOnce), middleware.BodyLimit(h.MaxUploadBytes, uploadsAtOnce*h.MaxUploadBytes),
 	}
 	if l := a.cfg.Limits; l.Enabled {
 		limits := middleware.Limits(

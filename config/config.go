@@ -30,21 +30,22 @@ type Config struct {
 
 // HTTP is how the server listens, and how long it waits for whom.
 type HTTP struct {
-	Addr              string
-	ReadHeaderTimeout time.Duration
-	ReadTimeout       time.Duration
-	WriteTimeout      time.Duration
-	IdleTimeout       time.Duration
-	RequestTimeout    time.Duration // the deadline of one request's work
-	RouteTimeouts     []string      // the deadlines of some routes, as "/v1/checkout/quote=300ms"
-	ShutdownTimeout   time.Duration
-	MaxBodyBytes      int64
-	MaxBodiesBytes    int64 // of all requests at once
-	MaxConnections    int
-	MaxInFlight       int64         // requests at once, but for claims and locks
-	MaxUploadBytes    int64         // of an upload, which is kept on the disk
-	UploadTimeout     time.Duration // the deadline of an upload's work, its arrival included
-	TrustedProxies    []string      // addresses and CIDR ranges; empty: none
+	Addr                string
+	ReadHeaderTimeout   time.Duration
+	ReadTimeout         time.Duration
+	WriteTimeout        time.Duration
+	IdleTimeout         time.Duration
+	RequestTimeout      time.Duration // the deadline of one request's work
+	RouteTimeouts       []string      // the deadlines of some routes, as "/v1/checkout/quote=300ms"
+	ShutdownTimeout     time.Duration
+	MaxBodyBytes        int64
+	MaxBodiesBytes      int64 // of all requests at once
+	MaxConnections      int
+	MaxInFlight         int64         // requests at once, but for claims and locks
+	MaxInFlightPerRoute int64         // of those, requests for one path
+	MaxUploadBytes      int64         // of an upload, which is kept on the disk
+	UploadTimeout       time.Duration // the deadline of an upload's work, its arrival included
+	TrustedProxies      []string      // addresses and CIDR ranges; empty: none
 }
 
 // TimeoutsByRoute is what RouteTimeouts says.

@@ -60,6 +60,7 @@ func serverKeys(c *Config) []key {
 		number("http.max_bodies_bytes", &c.HTTP.MaxBodiesBytes, "67108864", 1<<20, 1<<40),
 		number("http.max_connections", &c.HTTP.MaxConnections, "10000", 10, 1_000_000),
 		number("http.max_in_flight", &c.HTTP.MaxInFlight, "256", 1, 1_000_000),
+		number("http.max_in_flight_per_route", &c.HTTP.MaxInFlightPerRoute, "64", 1, 1_000_000),
 		number("http.max_upload_bytes", &c.HTTP.MaxUploadBytes, "268435456", 1<<10, 1<<40),
 		span("http.upload_timeout", &c.HTTP.UploadTimeout, "10m", time.Second, 24*time.Hour),
 		list("http.trusted_proxies", &c.HTTP.TrustedProxies, "addresses or CIDR ranges such as 10.0.0.0/8", isProxy),

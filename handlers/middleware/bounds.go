@@ -4,6 +4,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -52,16 +53,30 @@ func (b *meteredBody) Read(p []byte) (int, error) {
 
 func (b *meteredBody) release() { b.held.Add(-b.own) }
 
-// InFlight bounds how many requests are worked on at once; more are refused by
+// InFlight bounds how many requests are worked on at once, in all and of one
+// route, so that a crowd at one leaves room at the others; more are refused by
 // 503 busy. Routes that have a waiting room of their own further in are left out.
-func InFlight(most int64, except ...string) gin.HandlerFunc {
-	var running atomic.Int64
+func InFlight(most, ofRoute int64, except ...string) gin.HandlerFunc {
+	var all atomic.Int64
+	var routes sync.Map // of *atomic.Int64, by the route's path
 	return func(c *gin.Context) {
-		if slices.Contains(except, c.FullPath()) {
+		route := c.FullPath()
+		if slices.Contains(except, route) {
 			return
 		}
+		own, known := routes.Load(route)
+		if !known {
+			own, _ = routes.LoadOrStore(route, new(atomic.Int64))
+		}
+		running := own.(*atomic.Int64) //nolint:forcetypeassert // nothing else is put there
 		defer running.Add(-1)
-		if running.Add(1) > most {
+		// In this order: who finds no room at the route takes none from the others.
+		if running.Add(1) > ofRoute {
+			fail(c, models.Busy("too many requests for this are being answered"))
+			return
+		}
+		defer all.Add(-1)
+		if all.Add(1) > most {
 			fail(c, models.Busy("too many requests are being answered"))
 			return
 		}

@@ -262,20 +262,46 @@ func readBody(c *gin.Context) {
 
 func TestInFlight(t *testing.T) {
 	t.Parallel()
-	bound := InFlight(1)
-	inner := func(want int, bound gin.HandlerFunc) gin.HandlerFunc {
-		return func(*gin.Context) {
-			got := serve(t, get(t), Begin(quiet()), bound)
-			if got.Code != want || want != http.StatusOK && got.Header().Get("Retry-After") == "" {
-				t.Errorf("beside another: %d %v", got.Code, got.Header())
+	const here, elsewhere = "/things/7", "/others"
+	for name, test := range map[string]struct {
+		bound gin.HandlerFunc
+		path  string // of a request beside one for here
+		want  int
+	}{
+		"no more":             {InFlight(1, 9), elsewhere, http.StatusServiceUnavailable},
+		"no more of the same": {InFlight(9, 1), here, http.StatusServiceUnavailable},
+		"one of another":      {InFlight(2, 1), elsewhere, http.StatusOK},
+		"one left out":        {InFlight(1, 1, "/things/:id"), here, http.StatusOK},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var r *gin.Engine
+			var beside *httptest.ResponseRecorder
+			r = router(t, Begin(quiet()), test.bound, func(c *gin.Context) {
+				if beside == nil {
+					beside = httptest.NewRecorder() // that one asks for no other
+					beside = ask(r, httptest.NewRequestWithContext(t.Context(), http.MethodGet, test.path, nil))
+				}
+				ok(c)
+			})
+			r.GET("/others", Begin(quiet()), test.bound, ok)
+			for range 2 { // what was refused and what was not are both forgotten
+				beside = nil
+				if got := ask(r, get(t)); got.Code != http.StatusOK {
+					t.Errorf("the first: %d", got.Code)
+				}
+				if refused := beside.Code != http.StatusOK; beside.Code != test.want || refused != (beside.Header().Get("Retry-After") != "") {
+					t.Errorf("beside it: %d %v", beside.Code, beside.Header())
+				}
 			}
-		}
+		})
 	}
-	for range 2 { // what was refused and what was not are both forgotten
-		serve(t, get(t), Begin(quiet()), bound, inner(http.StatusServiceUnavailable, bound))
-	}
-	free := InFlight(1, "/things/:id")
-	serve(t, get(t), Begin(quiet()), free, inner(http.StatusOK, free))
+}
+
+func ask(h http.Handler, request *http.Request) *httptest.ResponseRecorder {
+	recorder := httptest.NewRecorder()
+	h.ServeHTTP(recorder, request)
+	return recorder
 }
 
 func TestTimeoutIsADeadline(t *testing.T) {

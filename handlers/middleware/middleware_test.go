@@ -81,9 +81,7 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 // the handler.
 func serve(t *testing.T, request *http.Request, chain ...gin.HandlerFunc) *httptest.ResponseRecorder {
 	t.Helper()
-	recorder := httptest.NewRecorder()
-	router(t, chain...).ServeHTTP(recorder, request)
-	return recorder
+	return ask(router(t, chain...), request)
 }
 
 func router(tb testing.TB, chain ...gin.HandlerFunc) *gin.Engine {

@@ -64,6 +64,7 @@ func (b *bench) claims(title string, templates int) {
 	paced := add("floor, as many as Scrip", "floor", claim)
 	paced.paceOf, paced.share = scrip, 1
 	add("Scrip, with a key", "scrip", claimWithKey)
+	add("least way", "least", claim)
 	b.takeTurns(all)
 	for _, s := range all {
 		b.sold(s.way, opened[s], s.done+int64(templates))

@@ -79,6 +79,19 @@ func TestEachWaySellsExactlyItsStock(t *testing.T) {
 	}
 }
 
+// What no claim can be cheaper than must be durable, or it proves nothing.
+func TestTheLeastWayKeepsWhatItAcknowledges(t *testing.T) {
+	t.Parallel()
+	b := newLab(t, io.Discard)
+	const users = 100
+	w := b.way("least")
+	template := w.open(1, plenty)
+	if diff := cmp.Diff(map[string]int{"201": users}, b.press(w, template[0], users)); diff != "" {
+		t.Errorf("answered (-want +got):\n%s", diff)
+	}
+	b.sold(w, template, users)
+}
+
 // press has each user claim once, and counts what is answered.
 func (b *bench) press(w *way, template string, users int64) map[string]int {
 	answers := make(chan string, users)

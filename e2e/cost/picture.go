@@ -54,7 +54,7 @@ func draw(curves []curve) string {
 `, width, height, width, height, left)
 	axes(&svg, x, y)
 	for i, c := range curves {
-		line(&svg, c, x, y, []string{"#777", "#c0392b", "#d68910", "#1a5fb4"}[i%4])
+		line(&svg, c, x, y, []string{"#777", "#c0392b", "#d68910", "#1a5fb4", "#26a269"}[i%5])
 	}
 	svg.WriteString("</svg>\n")
 	return svg.String()

@@ -5,6 +5,7 @@
 //	common     what one writes first: gorm, and for each claim a transaction that
 //	           locks the template's row by SELECT … FOR UPDATE, inserts and updates
 //	reference  a Lua script in Redis decides, then one INSERT for each claim
+//	least      all that wait in one INSERT, and nothing else: no durable claim costs less
 //
 // None knows credentials, idempotency keys, windows, limits above one,
 // audiences, an audit log or what to do after a crash: what Scrip does of these
@@ -46,6 +47,8 @@ func Serve(ctx context.Context, name string, o Options) error {
 		w, err = newCommon(ctx, o)
 	case "reference":
 		w, err = newReference(ctx, o)
+	case "least":
+		w, err = newLeast(ctx, o)
 	default:
 		err = fmt.Errorf("there is no way %q", name)
 	}

@@ -380,6 +380,7 @@ func (a *app) deps(measure gin.HandlerFunc) handlers.Deps {
 		CompileExpression: discount.CompileExpression,
 		Channels:          append([]models.Channel{models.ChannelInbox}, addressed(a.cfg)...),
 		Webhooks:          issuing.NewWebhooks(a.store, a.codeKeys),
+		Sealer:            a.codeKeys,
 		WebhookRules:      handlers.WebhookRules{Private: a.cfg.Webhooks.AllowPrivate, Public: courier.PublicHost},
 		Now:               a.store.Now,
 		Probes:            map[string]handlers.Probe{storeName: a.store.Ping, gateName: a.gate.Ping},

@@ -38,10 +38,7 @@ func viewAPIKey(k models.APIKey) any {
 	return apiKeyView{ID: k.ID, Role: k.Role, MerchantID: k.MerchantID, Name: k.Name, CreatedAt: stamp(k.CreatedAt)}
 }
 
-// viewNewAPIKey shows the secret as well. With an Idempotency-Key this answer
-// is kept like any other, secret and all, for as long as such answers are: only
-// so can a caller who lost the first one have it again. One who would rather
-// not have it stored sends no Idempotency-Key.
+// viewNewAPIKey shows the secret as well.
 func viewNewAPIKey(secret string) func(models.APIKey) any {
 	return func(k models.APIKey) any {
 		return apiKeyView{
@@ -75,7 +72,7 @@ func (a *api) createAPIKey(c *gin.Context) error {
 		return err
 	}
 	secret, hash := middleware.NewKey()
-	return change(a, c, raw, http.StatusCreated, viewNewAPIKey(secret),
+	return changeSecretly(a, c, raw, http.StatusCreated, viewNewAPIKey(secret),
 		func(ctx context.Context, op models.Op) (models.APIKey, error) {
 			return a.Store.CreateAPIKey(ctx, op, key, hash)
 		})

@@ -286,6 +286,26 @@ func (f *fake) DeleteAPIKey(_ context.Context, op models.Op, _ models.ID) ([32]b
 	return commit(f, op, func() ([32]byte, error) { return [32]byte{7}, nil })
 }
 
+// turner seals by turning every bit, and binds to the key by its first byte.
+type turner struct{}
+
+func (turner) SealAnswer(key [32]byte, body []byte) []byte {
+	sealed := []byte{key[0]}
+	for _, b := range body {
+		sealed = append(sealed, ^b)
+	}
+	return sealed
+}
+
+func (t turner) OpenAnswer(key [32]byte, sealed []byte) ([]byte, error) {
+	if len(sealed) == 0 || sealed[0] != key[0] {
+		return nil, errNotOpened
+	}
+	return t.SealAnswer(key, sealed[1:])[1:], nil
+}
+
+var errNotOpened = errors.New("does not open")
+
 // hookMaker is the fake's part that makes webhooks.
 type hookMaker struct{ *fake }
 
@@ -413,6 +433,7 @@ func serve(tb testing.TB, f *fake, actor models.Principal) http.Handler {
 		Bounds:       append([]gin.HandlerFunc{middleware.BodyLimit(testMaxBody, 1<<30)}, f.bounds...),
 		UploadBounds: []gin.HandlerFunc{middleware.BodyLimit(testMaxUpload, 1<<30)}, UploadTimeout: time.Minute,
 		Webhooks:     hookMaker{f},
+		Sealer:       turner{},
 		WebhookRules: WebhookRules{Public: func(host string) bool { return !strings.HasPrefix(host, "10.") }},
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -50,6 +51,48 @@ func changeWith[T any](
 		return err
 	}
 	return answer(c, status(result), view(result))
+}
+
+// sealer hides an answer that is kept with a secret in it. What is sealed opens for
+// the same idempotency key only.
+type sealer interface {
+	SealAnswer(key [32]byte, body []byte) []byte
+	OpenAnswer(key [32]byte, sealed []byte) ([]byte, error)
+}
+
+// changeSecretly is change for an answer that has a secret in it: the copy that
+// the store keeps of it is sealed, and opened for whoever retries.
+func changeSecretly[T any](
+	a *api, c *gin.Context, raw []byte, status int, view func(T) any,
+	do func(context.Context, models.Op) (T, error),
+) error {
+	return change(a, c, raw, status, view, func(ctx context.Context, op models.Op) (T, error) {
+		if op.Key == nil {
+			return do(ctx, op)
+		}
+		render := op.Key.Render
+		op.Key.Render = func(result any, err error) (models.Replay, bool) {
+			answer, keep := render(result, err)
+			answer.Body = a.Sealer.SealAnswer(op.Key.ID, answer.Body)
+			return answer, keep
+		}
+		made, err := do(ctx, op)
+		return made, a.opened(op.Key, err)
+	})
+}
+
+// opened gives a sealed answer from before, where that is what came, in its own
+// words.
+func (a *api) opened(key *models.IdempotencyKey, err error) error {
+	var before *models.Replay
+	if !errors.As(err, &before) {
+		return err
+	}
+	body, err := a.Sealer.OpenAnswer(key.ID, before.Body)
+	if err != nil {
+		return err
+	}
+	return &models.Replay{Status: before.Status, Body: body}
 }
 
 // answerStore keeps the answers to acts that are not the store's own changes.

@@ -42,6 +42,39 @@ func TestReplay(t *testing.T) {
 	}
 }
 
+// What is kept of an answer with a secret in it must not show the secret; nor may
+// what does not open be sent.
+func TestSecretsAreKeptSealed(t *testing.T) {
+	t.Parallel()
+	for path, test := range map[string]struct{ body, secret string }{
+		"/v1/api_keys": {`{"role":"service"}`, "sk_"},
+		"/v1/webhooks": {`{"url":"https://m.example/hook","events":["coupon.claimed"]}`, "whsec_"},
+	} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			f := newFake()
+			h := serve(t, f, platform())
+			again := request{method: http.MethodPost, path: path, body: test.body, header: withKey("k1")}
+			if first := call(h, again); first.Code != http.StatusCreated || !strings.Contains(first.Body.String(), test.secret) {
+				t.Fatalf("%d %s", first.Code, first.Body)
+			}
+			if len(f.kept) != 1 {
+				t.Fatalf("%d answers are kept", len(f.kept))
+			}
+			for id, kept := range f.kept {
+				if bytes.Contains(kept.answer.Body, []byte(test.secret)) {
+					t.Errorf("kept: %s", kept.answer.Body)
+				}
+				kept.answer.Body = nil // as after it has come from elsewhere
+				f.kept[id] = kept
+			}
+			if got := problemOf(t, call(h, again)); got.Status != http.StatusInternalServerError {
+				t.Errorf("of what does not open: %d", got.Status)
+			}
+		})
+	}
+}
+
 func TestKeyScope(t *testing.T) {
 	t.Parallel()
 	f := newFake()

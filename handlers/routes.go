@@ -50,6 +50,7 @@ type Deps struct {
 	Checkout checkouts
 	Audience audienceService
 	Webhooks webhookService
+	Sealer   sealer
 
 	// CompileExpression says why a rule's expression does not compile, in words
 	// that its author may read.

@@ -68,8 +68,7 @@ func viewWebhook(w models.Webhook) any {
 	}
 }
 
-// viewNewWebhook shows the secret as well; as for API keys, an answer that is kept
-// under an Idempotency-Key is kept with it.
+// viewNewWebhook shows the secret as well.
 func viewNewWebhook(w models.Webhook) any {
 	return webhookView{
 		ID: w.ID, MerchantID: w.MerchantID, URL: w.URL, Events: w.Events, Secret: w.Secret.Reveal(), State: w.State,
@@ -87,7 +86,7 @@ func (a *api) createWebhook(c *gin.Context) error {
 	if err != nil {
 		return err
 	}
-	return change(a, c, raw, http.StatusCreated, viewNewWebhook,
+	return changeSecretly(a, c, raw, http.StatusCreated, viewNewWebhook,
 		func(ctx context.Context, op models.Op) (models.Webhook, error) {
 			return a.Webhooks.Create(ctx, op, hook)
 		})

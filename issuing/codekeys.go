@@ -17,15 +17,17 @@ import (
 	"scrip/models"
 )
 
-// CodeKeys hash and seal claim codes, and seal the secrets of webhooks. What they
+// CodeKeys hash and seal claim codes, and seal the secrets of webhooks and the
+// answers that are kept with a secret in them. What they
 // are made from, the data key, is drawn once for a database and kept in it, wrapped
 // by the key in the configuration (docs/adr/0025). They are safe for concurrent use.
 type CodeKeys struct {
 	macs sync.Pool // of hash.Hash
 	seal cipher.AEAD
-	// secrets has a key of its own: what it seals opens nowhere as a code, whatever
+	// These have keys of their own: what they seal opens nowhere as a code, whatever
 	// place that is bound to.
 	secrets cipher.AEAD
+	answers cipher.AEAD
 }
 
 const keyBytes = 32
@@ -36,6 +38,7 @@ const (
 	toHash = "scrip: hash claim codes"
 	toSeal = "scrip: seal claim codes"
 	toKeep = "scrip: seal the secrets of webhooks"
+	toTell = "scrip: seal answers with a secret"
 )
 
 type codeKeyStore interface {
@@ -73,7 +76,9 @@ func OpenCodeKeys(ctx context.Context, st codeKeyStore, current, old string) (*C
 			return nil, err
 		}
 	}
-	keys := &CodeKeys{seal: sealBy(derive(data, toSeal)), secrets: sealBy(derive(data, toKeep))}
+	keys := &CodeKeys{
+		seal: sealBy(derive(data, toSeal)), secrets: sealBy(derive(data, toKeep)), answers: sealBy(derive(data, toTell)),
+	}
 	hashKey := derive(data, toHash)
 	keys.macs.New = func() any { return hmac.New(sha256.New, hashKey) }
 	return keys, nil
@@ -169,6 +174,21 @@ func (k *CodeKeys) openSecret(webhook models.ID, sealed []byte) (models.WebhookS
 		return nil, fmt.Errorf("sealed secret of webhook %s: %w", webhook, err)
 	}
 	return secret, nil
+}
+
+// SealAnswer hides an answer that has a secret in it, bound to the idempotency key
+// under which it is kept.
+func (k *CodeKeys) SealAnswer(key [32]byte, body []byte) []byte {
+	return k.answers.Seal(nil, nil, body, key[:]) //nolint:gosec // draws its nonce itself
+}
+
+// OpenAnswer is the way back; it fails for another key's.
+func (k *CodeKeys) OpenAnswer(key [32]byte, sealed []byte) ([]byte, error) {
+	body, err := k.answers.Open(nil, nil, sealed, key[:])
+	if err != nil {
+		return nil, fmt.Errorf("sealed answer: %w", err)
+	}
+	return body, nil
 }
 
 func place(batch models.ID, seq int64) []byte {

@@ -61,6 +61,20 @@ func TestAllSecretsAreSealedAndChecked(t *testing.T) {
 	}
 }
 
+func TestAnAnswerOpensForItsKeyOnly(t *testing.T) {
+	t.Parallel()
+	keys := open(t, newVault(), someKey, "")
+	own, other := [32]byte{1}, [32]byte{2}
+	body := []byte(`{"key":"sk_1"}`)
+	sealed := keys.SealAnswer(own, body)
+	if got, err := keys.OpenAnswer(own, sealed); err != nil || !bytes.Equal(got, body) || bytes.Contains(sealed, body) {
+		t.Errorf("%s, %v; sealed %q", got, err, sealed)
+	}
+	if got, err := keys.OpenAnswer(other, sealed); err == nil {
+		t.Errorf("another key opens it: %s", got)
+	}
+}
+
 // TestASecretIsNoCode tries a webhook's secret as a shared code under the same id:
 // whoever may write into the tables must not have it exported.
 func TestASecretIsNoCode(t *testing.T) {

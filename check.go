@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -123,15 +125,15 @@ func checkGate(ctx context.Context, cfg config.Config, st *store.Store) (differi
 		if err != nil {
 			return nil, err
 		}
+		ids := make([]models.ID, len(list))
 		for i := range list {
-			row, err := compare(ctx, g, st, list[i].ID)
-			if err != nil {
-				return nil, err
-			}
-			if row != "" {
-				differing = append(differing, row)
-			}
+			ids[i] = list[i].ID
 		}
+		rows, err := compare(ctx, g, st, ids)
+		if err != nil {
+			return nil, err
+		}
+		differing = append(differing, rows...)
 		if len(list) < page.Limit {
 			return differing, nil
 		}
@@ -139,23 +141,26 @@ func checkGate(ctx context.Context, cfg config.Config, st *store.Store) (differi
 	}
 }
 
-// compare describes how one template's copy differs, or says nothing.
-func compare(ctx context.Context, g filter, st *store.Store, id models.ID) (string, error) {
-	var row string
-	for range gateLooks {
-		state, differs, err := jobs.Drift(ctx, g, st, id)
-		if err != nil {
-			return "", err
+// compare describes how the templates' copies differ, of each what the last look
+// showed.
+func compare(ctx context.Context, g filter, st *store.Store, templates []models.ID) (rows []string, err error) {
+	var drifting map[models.ID]models.GateState
+	for look := 0; look < gateLooks && len(templates) > 0; look++ {
+		if look > 0 {
+			select {
+			case <-time.After(gatePause):
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
 		}
-		if !differs && (!state.Open || state.Pending == 0) {
-			return "", nil
+		if drifting, err = jobs.Drift(ctx, g, st, templates); err != nil {
+			return nil, err
 		}
-		row = fmt.Sprintf("template_id=%s epoch=%d left=%d pending=%d", id, state.Epoch, state.Left, state.Pending)
-		select {
-		case <-time.After(gatePause):
-		case <-ctx.Done():
-			return "", ctx.Err()
-		}
+		templates = slices.Sorted(maps.Keys(drifting))
 	}
-	return row, nil
+	for _, id := range templates {
+		state := drifting[id]
+		rows = append(rows, fmt.Sprintf("template_id=%s epoch=%d left=%d pending=%d", id, state.Epoch, state.Left, state.Pending))
+	}
+	return rows, nil
 }

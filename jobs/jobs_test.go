@@ -282,6 +282,10 @@ func TestOnlyALastingDifferenceIsDrift(t *testing.T) {
 		if (len(l.rebuilt) > 0) != c.rebuilt {
 			t.Errorf("%s: rebuilt %v", name, l.rebuilt)
 		}
+		drifting, err := jobs.Drift(t.Context(), g, l, []models.ID{7})
+		if want := c.rebuilt || c.moved || c.state.Pending > 0; err != nil || (len(drifting) > 0) != want {
+			t.Errorf("%s: drifting %v, %v", name, drifting, err)
+		}
 	}
 }
 

@@ -98,18 +98,26 @@ func differs(state models.GateState, count models.TemplateCount) bool {
 		count.Stock != nil && state.Left != *count.Stock-count.Claimed
 }
 
-// Drift compares one template's copy in the gate with the store, and returns what
-// the copy says.
-func Drift(ctx context.Context, g reconcileGate, st reconcileStore, id models.ID) (models.GateState, bool, error) {
-	one := []models.ID{id}
-	before, err := differences(ctx, g, st, one)
+// Drift finds those of the templates whose copies in the gate do not say what the
+// store says, and say the same when they are looked at again, or in which
+// something is pending; and what they say.
+func Drift(
+	ctx context.Context, g reconcileGate, st reconcileStore, templates []models.ID,
+) (map[models.ID]models.GateState, error) {
+	differing, err := differences(ctx, g, st, templates)
 	if err != nil {
-		return models.GateState{}, false, err
+		return nil, err
 	}
-	states, err := g.States(ctx, one)
+	states, err := g.States(ctx, templates)
 	if err != nil {
-		return models.GateState{}, false, fmt.Errorf("read the gate: %w", err)
+		return nil, fmt.Errorf("read the gate: %w", err)
 	}
-	state, found := before[id]
-	return states[0], found && state == states[0], nil
+	drifting := map[models.ID]models.GateState{}
+	for i, id := range templates {
+		before, differs := differing[id]
+		if differs && before == states[i] || states[i].Open && states[i].Pending > 0 {
+			drifting[id] = states[i]
+		}
+	}
+	return drifting, nil
 }

@@ -24,7 +24,7 @@ type ruleBody struct {
 	Name       string         `json:"name"`
 	Kind       models.Kind    `json:"kind"`
 	Effect     effectBody     `json:"effect"`
-	Scope      models.Scope   `json:"scope"`
+	Scope      scopeBody      `json:"scope"`
 	Conditions conditionsBody `json:"conditions"`
 	Stacking   stackingBody   `json:"stacking"`
 }
@@ -37,11 +37,17 @@ type newRuleBody struct {
 type effectBody struct {
 	models.Effect
 	Every *everyBody `json:"every"`
+	Get   *scopeBody `json:"get"`
 }
 
 type everyBody struct {
 	Spend    *int64 `json:"spend"`
 	MaxTimes *int64 `json:"max_times"`
+}
+
+type scopeBody struct {
+	models.Scope
+	Storewide *bool `json:"storewide"`
 }
 
 type conditionsBody struct {
@@ -70,13 +76,9 @@ func (a *api) rule(body *ruleBody) (models.Rule, error) {
 		Name:       body.Name,
 		Kind:       body.Kind,
 		Effect:     body.Effect.effect(f.In("effect")),
-		Scope:      body.Scope,
+		Scope:      body.Scope.scope(f.In("scope")),
 		Conditions: body.Conditions.conditions(f.In("conditions")),
 		Stacking:   body.Stacking.stacking(),
-	}
-	storewideByDefault(&r.Scope)
-	if r.Effect.Get != nil {
-		storewideByDefault(r.Effect.Get)
 	}
 	r.Check(f)
 	if text := r.Conditions.Expression; text != "" {
@@ -87,11 +89,15 @@ func (a *api) rule(body *ruleBody) (models.Rule, error) {
 	return r, f.Err()
 }
 
-// storewideByDefault says outright what a scope without inclusions means.
-func storewideByDefault(s *models.Scope) {
-	if len(s.SKUs) == 0 && len(s.CategoryIDs) == 0 {
-		s.Storewide = true
+// scope says outright what one without inclusions means.
+func (b *scopeBody) scope(f models.Faults) models.Scope {
+	s := b.Scope
+	chosen := len(s.SKUs) > 0 || len(s.CategoryIDs) > 0
+	s.Storewide = or(b.Storewide, !chosen)
+	if !s.Storewide && !chosen {
+		f.Add("storewide", models.CodeInvalid, "false goes with skus or category_ids only")
 	}
+	return s
 }
 
 func (b *effectBody) effect(f models.Faults) models.Effect {
@@ -99,6 +105,9 @@ func (b *effectBody) effect(f models.Faults) models.Effect {
 	if b.Every != nil {
 		f.Require(b.Every.Spend != nil, "every.spend")
 		e.Every = &models.Every{Spend: or(b.Every.Spend, 1), MaxTimes: b.Every.MaxTimes}
+	}
+	if b.Get != nil {
+		e.Get = new(b.Get.scope(f.In("get")))
 	}
 	return e
 }

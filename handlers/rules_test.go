@@ -87,6 +87,12 @@ func TestCreateRuleNamesEveryFault(t *testing.T) {
 			models.CodeInvalid,
 			[]string{"effect.amount_off", "effect.currency", "effect.every.spend"},
 		},
+		"covers nothing": {
+			`{"name":"a","kind":"buy_x_get_y","effect":{"buy_quantity":1,"get_quantity":1,"percent_off_bp":5000,"get":{"storewide":false}},
+			  "scope":{"storewide":false,"exclude_skus":["a"]}}`,
+			models.CodeInvalid,
+			[]string{"effect.get.storewide", "scope.storewide"},
+		},
 		"several": {
 			`{"name":"a","kind":"percent_off","effect":{"percent_off_bp":10001},"scope":{"storewide":true,"skus":["a"]},
 			  "conditions":{"days_of_week":[8],"time_of_day":{"until":"25:00"},"expression":"f("},"stacking":{"base":"x"}}`,

@@ -69,3 +69,19 @@ type TemplateStats struct {
 	Expired    int64  `json:"expired"`
 	Revoked    int64  `json:"revoked"`
 }
+
+// Add counts n more coupons of a status, past their end or not.
+func (s *TemplateStats) Add(status CouponStatus, past bool, n int64) {
+	switch {
+	case status == CouponExpired || status == CouponAvailable && past:
+		s.Expired += n
+	case status == CouponAvailable:
+		s.Available += n
+	case status == CouponLocked:
+		s.Locked += n
+	case status == CouponUsed:
+		s.Used += n
+	case status == CouponRevoked:
+		s.Revoked += n
+	}
+}

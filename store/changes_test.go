@@ -224,6 +224,32 @@ func TestARevokedCouponStaysRevoked_Race(t *testing.T) {
 	})
 }
 
+// A dashboard that looks while coupons are sold must find no claim that is counted
+// as claimed and as nothing else.
+func TestCountsAgreeWhileCouponsAreSold_Race(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, f fixture) {
+		const stock = 200
+		tpl := f.template(t, new(int64(stock)), 1)
+		var selling sync.WaitGroup
+		for seller := range 4 {
+			selling.Go(func() {
+				for i := range stock / 4 {
+					f.commit(t, f.claim(t, tpl, fmt.Sprint(seller, "-", i)))
+				}
+			})
+		}
+		for claimed := int64(0); claimed < stock && !t.Failed(); {
+			got := must(f.TemplateStats(t.Context(), platform(), tpl.ID, f.Now()))(t)
+			if got.Available != got.Claimed || *got.Stock != stock || *got.Remaining != stock-got.Claimed || got.Claimed < claimed {
+				t.Errorf("after %d: %+v, %d remaining", claimed, got, *got.Remaining)
+			}
+			claimed = got.Claimed
+		}
+		selling.Wait()
+	})
+}
+
 func TestAnExpiredCouponIsSoAtOnce(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, f fixture) {

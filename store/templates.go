@@ -319,35 +319,27 @@ func (s *Store) AddStock(ctx context.Context, op models.Op, id models.ID, delta 
 }
 
 // TemplateStats counts a template's coupons by what they are at the given time.
+// One statement reads all of it, so that the counts agree while coupons are sold.
 func (s *Store) TemplateStats(ctx context.Context, actor models.Principal, id models.ID, now time.Time) (models.TemplateStats, error) {
 	t, err := s.Template(ctx, actor, id)
 	if err != nil {
 		return models.TemplateStats{}, err
 	}
-	stats := models.TemplateStats{TemplateID: id, Stock: t.Stock, Claimed: t.Claimed, Remaining: t.Remaining()}
-	var counts []struct {
-		Status models.CouponStatus
-		Past   bool
-		N      int64
-	}
-	err = s.orm.WithContext(ctx).Table("coupons").Where("template_id = ?", id).
-		Select("status, expires_at <= ? AS past, COUNT(*) AS n", millis(now)).Group("status, past").Find(&counts).Error
+	stats := models.TemplateStats{TemplateID: id}
+	err = query(ctx, s.sql, `SELECT t.stock, t.claimed, COALESCE(c.status, ''), COALESCE(c.expires_at <= ?, 0) AS past, COUNT(c.id)
+		FROM templates t LEFT JOIN coupons c ON c.template_id = t.id WHERE t.id = ?
+		GROUP BY t.stock, t.claimed, c.status, past`, []any{millis(now), id},
+		func(scan func(...any) error) error {
+			var status models.CouponStatus
+			var past bool
+			var n int64
+			err := scan(&t.Stock, &t.Claimed, &status, &past, &n)
+			stats.Add(status, past, n)
+			return err
+		})
 	if err != nil {
-		return stats, fmt.Errorf("count coupons: %w", err)
+		return stats, fmt.Errorf("count coupons: %w", s.dialect.explain(err))
 	}
-	for _, c := range counts {
-		switch {
-		case c.Status == models.CouponExpired || c.Status == models.CouponAvailable && c.Past:
-			stats.Expired += c.N
-		case c.Status == models.CouponAvailable:
-			stats.Available += c.N
-		case c.Status == models.CouponLocked:
-			stats.Locked += c.N
-		case c.Status == models.CouponUsed:
-			stats.Used += c.N
-		case c.Status == models.CouponRevoked:
-			stats.Revoked += c.N
-		}
-	}
+	stats.Stock, stats.Claimed, stats.Remaining = t.Stock, t.Claimed, t.Remaining()
 	return stats, nil
 }

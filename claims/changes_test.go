@@ -24,7 +24,7 @@ func twoServers(t *testing.T) (w world, here, elsewhere *claims.Service) {
 	newGate := func() filter {
 		return must(gate.NewRedis(gate.RedisOptions{Addrs: []string{addr}, Timeout: 10 * time.Second}, slog.New(slog.DiscardHandler)))(t)
 	}
-	w = newWorld(t, store.Options{DSN: enginetest.MySQLDSN(t)}, newGate())
+	w = newWorld(t, store.Options{DSN: enginetest.FilledDSN(t, migrate)}, newGate())
 	there := w
 	there.gate = newGate()
 	t.Cleanup(func() { _ = there.gate.Close() })

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"scrip/claims"
+	"scrip/enginetest"
 	"scrip/gate"
 	"scrip/models"
 	"scrip/store"
@@ -144,7 +145,7 @@ func TestMoreStockIsSoldAndLessIsNot(t *testing.T) {
 
 func TestAGateThatLostAllOversellsNothing_Race(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, store.Options{DataDir: t.TempDir()}, gate.NewMemory(time.Now))
+	w := newWorld(t, store.Options{DataDir: enginetest.FilledDir(t, migrate)}, gate.NewMemory(time.Now))
 	tpl := w.template(t, new(int64(50)), 1)
 	var told tally
 	for round := range 4 { // each with a gate that knows nothing
@@ -176,7 +177,7 @@ func (awayGate) Finish(context.Context, []models.GateOutcome) error { return gat
 
 func TestWithoutAGateTheStoreDecides_Race(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, store.Options{DataDir: t.TempDir()}, gate.NewMemory(time.Now))
+	w := newWorld(t, store.Options{DataDir: enginetest.FilledDir(t, migrate)}, gate.NewMemory(time.Now))
 	whole := w.gate
 	w.gate = awayGate{whole}
 	s := w.service(t)

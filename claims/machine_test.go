@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"scrip/claims"
+	"scrip/enginetest"
 	"scrip/gate"
 	"scrip/models"
 	"scrip/store"
@@ -30,7 +31,7 @@ type machine struct {
 
 func TestClaimsAgainstAModel(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, store.Options{DataDir: t.TempDir()}, gate.NewMemory(time.Now))
+	w := newWorld(t, store.Options{DataDir: enginetest.FilledDir(t, migrate)}, gate.NewMemory(time.Now))
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &machine{
 			t: t, w: w, service: w.service(t), have: map[string]int64{}, kept: map[string]string{},

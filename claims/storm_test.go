@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"scrip/claims"
+	"scrip/enginetest"
 	"scrip/gate"
 	"scrip/models"
 	"scrip/store"
@@ -43,7 +44,7 @@ func (a *asked) Close() error { return nil }
 
 func newAsked(t *testing.T) (world, *asked, *claims.Service) {
 	t.Helper()
-	w := newWorld(t, store.Options{DataDir: t.TempDir()}, gate.NewMemory(time.Now))
+	w := newWorld(t, store.Options{DataDir: enginetest.FilledDir(t, migrate)}, gate.NewMemory(time.Now))
 	counting := &asked{Store: w.Store, filter: w.gate}
 	s, err := claims.New(config(), counting, counting, slog.New(slog.DiscardHandler))
 	if err != nil {

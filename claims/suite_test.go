@@ -55,12 +55,18 @@ type world struct {
 	gate filter
 }
 
+// migrate makes the tables once, for all tests to copy.
+func migrate(ctx context.Context, dsn, dir string) error {
+	_, err := store.Migrate(ctx, store.Options{DSN: dsn, DataDir: dir, MaxOpenConns: 4})
+	return err
+}
+
 // onBoth runs a test on the embedded default, and on MariaDB with Redis.
 func onBoth(t *testing.T, test func(t *testing.T, w world)) {
 	t.Helper()
 	t.Run("embedded", func(t *testing.T) {
 		t.Parallel()
-		test(t, newWorld(t, store.Options{DataDir: t.TempDir()}, gate.NewMemory(time.Now)))
+		test(t, newWorld(t, store.Options{DataDir: enginetest.FilledDir(t, migrate)}, gate.NewMemory(time.Now)))
 	})
 	t.Run("engines", func(t *testing.T) {
 		t.Parallel()
@@ -70,7 +76,7 @@ func onBoth(t *testing.T, test func(t *testing.T, w world)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		test(t, newWorld(t, store.Options{DSN: enginetest.MySQLDSN(t)}, redis))
+		test(t, newWorld(t, store.Options{DSN: enginetest.FilledDSN(t, migrate)}, redis))
 	})
 }
 

@@ -60,10 +60,11 @@ type Suite struct{ tests *testing.M }
 // Main wraps m for a TestMain.
 func Main(m *testing.M) Suite { return Suite{tests: m} }
 
-// Run runs the tests, ends the shared MariaDB if one was started, removes its
-// folder, and returns the exit code.
+// Run runs the tests, ends the shared MariaDB if one was started, removes what
+// was prepared for all tests, and returns the exit code.
 func (s Suite) Run() int {
 	defer sharedMariaDB.end()
+	defer preparedFolder.end()
 	return s.tests.Run()
 }
 

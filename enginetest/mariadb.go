@@ -103,7 +103,7 @@ func MySQLDSN(tb TB) string {
 	tb.Helper()
 	server := MariaDB(tb)
 	name := "scrip_" + strings.ToLower(rand.Text()[:16])
-	create := "CREATE DATABASE " + name + " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+	create := createDatabase(name)
 	if err := execute(tb.Context(), server.DSN(""), create); err != nil {
 		tb.Fatalf("%s: %v", create, err)
 	}
@@ -117,6 +117,10 @@ func MySQLDSN(tb TB) string {
 		}
 	})
 	return server.DSN(name)
+}
+
+func createDatabase(name string) string {
+	return "CREATE DATABASE " + name + " CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
 }
 
 // foreign describes a server that somebody else runs.

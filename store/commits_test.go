@@ -22,7 +22,7 @@ type lineFixture struct {
 
 func newLineFixture(t *testing.T) lineFixture {
 	t.Helper()
-	dsn := must(mysql.ParseDSN(enginetest.MySQLDSN(t)))(t)
+	dsn := must(mysql.ParseDSN(enginetest.FilledDSN(t, migrate)))(t)
 	line := enginetest.NewProxy(t, dsn.Addr)
 	dsn.Addr = line.Addr()
 	return lineFixture{newFixture(t, store.Options{DSN: dsn.FormatDSN()}), line}

@@ -21,11 +21,11 @@ func onBothActive(t *testing.T, test func(t *testing.T, f fixture)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		test(t, newFixture(t, store.Options{DataDir: t.TempDir(), ActiveFor: 30 * day, Channels: addressed()}))
+		test(t, newFixture(t, store.Options{DataDir: enginetest.FilledDir(t, migrate), ActiveFor: 30 * day, Channels: addressed()}))
 	})
 	t.Run("mysql", func(t *testing.T) {
 		t.Parallel()
-		test(t, newFixture(t, store.Options{DSN: enginetest.MySQLDSN(t), ActiveFor: 30 * day, Channels: addressed()}))
+		test(t, newFixture(t, store.Options{DSN: enginetest.FilledDSN(t, migrate), ActiveFor: 30 * day, Channels: addressed()}))
 	})
 }
 

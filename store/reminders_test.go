@@ -53,8 +53,8 @@ func onBothReminded(t *testing.T, test func(t *testing.T, s shop, clock *handClo
 		of.ReturnPolicy.ExtendExpiredDays = 5
 		test(t, f.shopOf(t, of), clock)
 	}
-	t.Run("sqlite", func(t *testing.T) { start(t, store.Options{DataDir: t.TempDir()}) })
-	t.Run("mysql", func(t *testing.T) { start(t, store.Options{DSN: enginetest.MySQLDSN(t)}) })
+	t.Run("sqlite", func(t *testing.T) { start(t, store.Options{DataDir: enginetest.FilledDir(t, migrate)}) })
+	t.Run("mysql", func(t *testing.T) { start(t, store.Options{DSN: enginetest.FilledDSN(t, migrate)}) })
 }
 
 // wantReminders compares when a coupon's reminders are due.

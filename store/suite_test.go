@@ -24,16 +24,22 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// migrate makes the tables once, for all tests to copy.
+func migrate(ctx context.Context, dsn, dir string) error {
+	_, err := store.Migrate(ctx, store.Options{DSN: dsn, DataDir: dir, MaxOpenConns: 4})
+	return err
+}
+
 // onBoth runs a test over each kind of database, each time on a fresh one.
 func onBoth(t *testing.T, test func(t *testing.T, f fixture)) {
 	t.Helper()
 	t.Run("sqlite", func(t *testing.T) {
 		t.Parallel()
-		test(t, newFixture(t, store.Options{DataDir: t.TempDir()}))
+		test(t, newFixture(t, store.Options{DataDir: enginetest.FilledDir(t, migrate)}))
 	})
 	t.Run("mysql", func(t *testing.T) {
 		t.Parallel()
-		test(t, newFixture(t, store.Options{DSN: enginetest.MySQLDSN(t)}))
+		test(t, newFixture(t, store.Options{DSN: enginetest.FilledDSN(t, migrate)}))
 	})
 }
 

@@ -3,6 +3,7 @@ package claims_test
 import (
 	"context"
 	"crypto/sha256"
+	"flag"
 	"log/slog"
 	"os"
 	"testing"
@@ -19,6 +20,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if err := flag.Set("rapid.checks", checks); err != nil { // the command line may say otherwise
+		panic(err)
+	}
 	code := enginetest.Main(m).Run()
 	if code == 0 {
 		// otter ends its goroutines when a cache is garbage.

@@ -95,6 +95,7 @@ func (s *site) reached(t *testing.T, template string, n int) {
 // the 99th percentile of what that took. A server that is killed answers nobody.
 func (s *site) claims(t *testing.T, template, name string, server int, do func(stop func())) time.Duration {
 	t.Helper()
+	s = s.unchecked(t)
 	var stopped atomic.Bool
 	var mu sync.Mutex
 	var took []time.Duration

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"scrip/enginetest"
@@ -81,6 +82,21 @@ func newSite(t *testing.T, servers int, env ...string) *site {
 	return newSiteOf(t, binary, servers, env...)
 }
 
+// document is openapi.yaml, which takes longer to read than a server to start.
+var document struct {
+	once    sync.Once
+	checker *spectest.Checker
+}
+
+func described(t *testing.T) *spectest.Checker {
+	t.Helper()
+	document.once.Do(func() { document.checker = spectest.Load(t, "../openapi.yaml") })
+	if document.checker == nil {
+		t.Fatal("openapi.yaml is not valid, as another test has told")
+	}
+	return document.checker
+}
+
 // newSiteOf starts another program than the ordinary one.
 func newSiteOf(t *testing.T, program string, servers int, env ...string) *site {
 	t.Helper()
@@ -95,7 +111,7 @@ func newSiteOf(t *testing.T, program string, servers int, env ...string) *site {
 	}
 	transport := &http.Transport{MaxIdleConnsPerHost: 512}
 	t.Cleanup(transport.CloseIdleConnections)
-	s.checker = spectest.Load(t, "../openapi.yaml")
+	s.checker = described(t)
 	s.http = &http.Client{Transport: s.checker.RoundTripper(t, transport)}
 	return s
 }

@@ -174,10 +174,6 @@ func (s *site) poison(t *testing.T) {
 // stored, and a server that dies at each step of a task.
 func TestAPoisonedDistributionLosesNothing(t *testing.T) {
 	t.Parallel()
-	program, err := armed()
-	if err != nil {
-		t.Fatal(err)
-	}
 	for name, stores := range map[string]func(t *testing.T) []string{
 		"embedded": func(t *testing.T) []string { t.Helper(); return []string{"SCRIP_DATA_DIR=" + t.TempDir()} },
 		"engines": func(t *testing.T) []string {
@@ -187,6 +183,10 @@ func TestAPoisonedDistributionLosesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			program, err := armed()
+			if err != nil {
+				t.Fatal(err)
+			}
 			poisonedDistribution(t, program, stores(t))
 		})
 	}

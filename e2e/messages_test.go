@@ -268,7 +268,7 @@ func TestWhoDiesBeforeMarkingMailsAgain(t *testing.T) {
 			office := newPostOffice(t)
 			hold := make(chan struct{})
 			office.hold = hold
-			s := start(t, append(office.env(), "SCRIP_DELIVERIES_TIMEOUT=5s")...)
+			s := start(t, append(office.env(), "SCRIP_DELIVERIES_TIMEOUT=2s")...)
 			s.putUser(t, "ann", object{"email": "ann@example.com"})
 			s.want(t, http.StatusCreated, "", post("/claims", platformKey, claim(s.endingSale(t), "ann")))
 			enginetest.Eventually(t, "the mail server has it", func() bool { return len(office.ids("ann@")) == 1 })

@@ -210,7 +210,7 @@ func TestWhoDiesBeforeMarkingTellsAgain(t *testing.T) {
 			t.Errorf("told otherwise: %+v", calls)
 		}
 		s.consistent(t)
-	}, private, "SCRIP_DELIVERIES_TIMEOUT=5s")
+	}, private, "SCRIP_DELIVERIES_TIMEOUT=2s")
 }
 
 func TestWebhooksStayOutside(t *testing.T) {

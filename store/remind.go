@@ -44,7 +44,9 @@ func (s *Store) SendReminders(ctx context.Context, now time.Time, limit int) (se
 	if err != nil {
 		return 0, false, fmt.Errorf("send reminders: %w", err)
 	}
-	failpoint.Reach(failpoint.RemindCommitted)
+	if sent > 0 {
+		failpoint.Reach(failpoint.RemindCommitted)
+	}
 	return sent, more, nil
 }
 

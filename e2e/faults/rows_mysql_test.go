@@ -108,7 +108,7 @@ func (w *world) goesOn() {
 // loseCommits has commits done whose answers come late, or never, or with the
 // end of the connection.
 func loseCommits(w *world, h hit) {
-	percent := 5 + h.Dice%40
+	percent, before := 5+h.Dice%40, w.fired.Load()
 	w.toMaria.Judge(func(request, _ []byte) enginetest.Fate {
 		if !bytes.HasSuffix(request, []byte("\x03COMMIT")) || rand.IntN(100) >= percent {
 			return enginetest.Pass
@@ -123,9 +123,20 @@ func loseCommits(w *world, h hit) {
 		pause(w.Context(), 1500*time.Millisecond)
 		return enginetest.Pass
 	})
-	pause(w.Context(), h.Lasts)
+	w.lasts(h, before)
 	w.toMaria.Judge(nil)
 	w.toMaria.Cut()
+}
+
+// lasts waits for as long as a fault lasts: until it has happened once more, on
+// a machine so busy that nothing came by in its time.
+func (w *world) lasts(h hit, before int64) {
+	pause(w.Context(), h.Lasts)
+	for begun := time.Now(); w.fired.Load() == before && time.Since(begun) < patience; {
+		if !pause(w.Context(), tick) {
+			return
+		}
+	}
 }
 
 // opposeLocks locks rows in an order that Scrip never would, and keeps them for

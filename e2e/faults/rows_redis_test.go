@@ -144,7 +144,7 @@ func loseRedisReplies(w *world, h hit) {
 	if h.Dice%2 == 0 {
 		fate = enginetest.Swallow
 	}
-	percent := 5 + h.Dice/2%60
+	percent, before := 5+h.Dice/2%60, w.fired.Load()
 	w.toRedis.Judge(func(request, _ []byte) enginetest.Fate {
 		if !bytes.Contains(request, []byte("eval")) || rand.IntN(100) >= percent {
 			return enginetest.Pass
@@ -152,7 +152,7 @@ func loseRedisReplies(w *world, h hit) {
 		w.fired.Add(1)
 		return fate
 	})
-	pause(w.Context(), h.Lasts)
+	w.lasts(h, before)
 	w.toRedis.Judge(nil)
 	w.toRedis.Cut() // of a connection on which a reply was swallowed no other may be expected
 }

@@ -34,7 +34,7 @@ func openRoot(parent string) (*root, error) {
 
 // locked calls act while no other process is in the root.
 func (r *root) locked(act func() error) error {
-	lock, err := lockFolder(r.path, syscall.LOCK_EX)
+	lock, err := lockFile(r.path, syscall.LOCK_EX)
 	if err != nil {
 		return err
 	}
@@ -54,22 +54,26 @@ func (r *root) newFolder() (*folder, error) {
 		if err != nil {
 			return err
 		}
-		lock, err := lockFolder(path, syscall.LOCK_EX|syscall.LOCK_NB)
+		lock, err := lockFile(path, syscall.LOCK_EX|syscall.LOCK_NB)
 		made = &folder{path: path, lock: lock}
 		return err
 	})
 	return made, err
 }
 
-// sweep removes the folders on which nobody holds a lock: locks end with the
-// process that took them.
+// sweep removes the folders, and the signs of ports, on which nobody holds a lock:
+// locks end with the process that took them.
 func (r *root) sweep() error {
-	paths, err := filepath.Glob(filepath.Join(r.path, "run-*"))
+	runs, err := filepath.Glob(filepath.Join(r.path, "run-*"))
 	if err != nil {
 		return err
 	}
-	for _, path := range paths {
-		lock, err := lockFolder(path, syscall.LOCK_EX|syscall.LOCK_NB)
+	ports, err := filepath.Glob(filepath.Join(r.path, "port-*"))
+	if err != nil {
+		return err
+	}
+	for _, path := range append(runs, ports...) {
+		lock, err := lockFile(path, syscall.LOCK_EX|syscall.LOCK_NB)
 		if err != nil {
 			continue // in use, or removed by its owner just now
 		}
@@ -99,7 +103,7 @@ func (f *folder) remove() {
 	_ = f.lock.Close()
 }
 
-func lockFolder(path string, how int) (*os.File, error) {
+func lockFile(path string, how int) (*os.File, error) {
 	open, err := os.Open(path) //nolint:gosec // a folder of our own making
 	if err != nil {
 		return nil, err

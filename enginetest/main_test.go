@@ -87,10 +87,8 @@ func TestEnginesDieWithTheTestBinary(t *testing.T) {
 
 func TestAbandonedFoldersAreSwept(t *testing.T) {
 	t.Parallel()
-	root, err := openRoot(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	root := ownRoot(t)
+	var err error
 	folders := make([]*folder, 2)
 	for i := range folders {
 		if folders[i], err = root.newFolder(); err != nil {
@@ -170,13 +168,45 @@ func TestAMissingEngineSkipsUnlessRequired(t *testing.T) {
 
 func TestPortsAreFreeAndBelowTheEphemeralOnes(t *testing.T) {
 	t.Parallel()
-	port, err := drawPort(t.Context())
+	drawn, err := ownRoot(t).drawPort(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if port < lowestPort || port >= highestPort {
-		t.Errorf("port %d is outside %d…%d", port, lowestPort, highestPort)
+	defer drawn.free()
+	if drawn.number < lowestPort || drawn.number >= highestPort {
+		t.Errorf("port %d is outside %d…%d", drawn.number, lowestPort, highestPort)
 	}
+}
+
+func ownRoot(t *testing.T) *root {
+	t.Helper()
+	r, err := openRoot(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// A port is its engine's for as long as that may come back.
+func TestAPortIsDrawnOnce(t *testing.T) {
+	t.Parallel()
+	r := ownRoot(t)
+	drawn, err := r.drawPort(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.locked(r.sweep); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.holdPort(drawn.number); err == nil {
+		t.Error("somebody else has it as well")
+	}
+	drawn.free()
+	again, err := r.holdPort(drawn.number)
+	if err != nil {
+		t.Fatalf("nobody can have it any more: %v", err)
+	}
+	again.free()
 }
 
 // recorder is a test that only notes what is reported to it.

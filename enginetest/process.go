@@ -2,14 +2,12 @@ package enginetest
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -60,7 +58,7 @@ type engine struct {
 	args    []string
 	env     []string // nil: this process's own
 	dir     *folder
-	port    int
+	port    *port                                      // nil until one is drawn
 	probe   func(ctx context.Context, e *engine) error // nil once the live process answers
 
 	mu   sync.Mutex
@@ -96,7 +94,7 @@ func (p plan) start(ctx context.Context) (*engine, error) {
 		err = p.prepare(ctx, root, dir.path)
 	}
 	if err == nil {
-		err = e.firstStart(ctx, p)
+		err = e.firstStart(ctx, root, p)
 	}
 	if err != nil {
 		e.end()
@@ -105,16 +103,17 @@ func (p plan) start(ctx context.Context) (*engine, error) {
 	return e, nil
 }
 
-func (e *engine) firstStart(ctx context.Context, p plan) error {
+func (e *engine) firstStart(ctx context.Context, root *root, p plan) error {
 	var failed error
 	for range 3 {
-		port, err := drawPort(ctx)
+		drawn, err := root.drawPort(ctx)
 		if err != nil {
-			return err
+			return errors.Join(failed, err)
 		}
-		e.port, e.args = port, p.args(port, e.dir.path)
+		e.port.free()
+		e.port, e.args = drawn, p.args(drawn.number, e.dir.path)
 		if p.env != nil {
-			e.env = p.env(port, e.dir.path)
+			e.env = p.env(drawn.number, e.dir.path)
 		}
 		if failed = e.start(ctx); failed == nil || ctx.Err() != nil {
 			return failed
@@ -207,9 +206,10 @@ func (e *engine) end() {
 	}
 	e.kill()
 	e.dir.remove()
+	e.port.free()
 }
 
-func (e *engine) addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(e.port)) }
+func (e *engine) addr() string { return loopback(e.port.number) }
 
 func (e *engine) pid() int {
 	e.mu.Lock()
@@ -229,29 +229,4 @@ func (e *engine) lastWords() string {
 	}
 	lines := strings.Split(strings.TrimSpace(string(all)), "\n")
 	return strings.Join(lines[max(0, len(lines)-15):], "\n")
-}
-
-// Ports are drawn from below those that the kernel gives to outgoing
-// connections (32768 up, by default). From among them, a client that keeps
-// trying to reach a killed engine would sooner or later be given the engine's
-// own port to call from, connect to itself, and keep the engine from
-// restarting there.
-const (
-	lowestPort  = 15000
-	highestPort = 32000
-)
-
-// drawPort finds a loopback port on which nobody listens.
-func drawPort(ctx context.Context) (int, error) {
-	var last error
-	for range 50 {
-		//nolint:gosec // a port is no secret
-		port := lowestPort + rand.IntN(highestPort-lowestPort)
-		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		if err == nil {
-			return port, listener.Close()
-		}
-		last = err
-	}
-	return 0, fmt.Errorf("no free port: %w", last)
 }

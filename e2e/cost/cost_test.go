@@ -319,7 +319,7 @@ func TestCapacityIsComputedFromTheCost(t *testing.T) {
 
 func TestThePictureIsAnImage(t *testing.T) {
 	t.Parallel()
-	svg := draw([]curve{{name: "Scrip", points: []point{{1, 100, 500, 2000}, {1, 10_000, 5000, 90_000}}}})
+	svg := draw([]curve{{name: "Scrip", points: []point{{1, 100, 500, 2000, 40}, {1, 10_000, 5000, 90_000, 20}}}})
 	for decoder := xml.NewDecoder(strings.NewReader(svg)); ; {
 		if _, err := decoder.Token(); errors.Is(err, io.EOF) {
 			break

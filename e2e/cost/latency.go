@@ -13,20 +13,24 @@ const half = 2
 
 // climb is one way at parts of its top rate, and at the top.
 type climb struct {
-	top   *subject   // in a closed loop: as fast as it is answered
-	parts []*subject // in an open one
+	template []string
+	top      *subject   // in a closed loop: as fast as it is answered
+	parts    []*subject // in an open one
 }
 
 func (b *bench) newClimb(name, way string) climb {
 	w := b.way(way)
-	template := w.open(1, plenty)
-	c := climb{top: &subject{name: name, way: w, do: claim(template, "top")}}
+	c := climb{template: w.open(1, plenty)}
+	c.top = &subject{name: name, way: w, do: claim(c.template, "top")}
 	for i, share := range shares() {
-		c.parts = append(c.parts, &subject{
-			name: name, way: w, do: claim(template, fmt.Sprintf("part%d", i)), paceOf: c.top, share: share,
-		})
+		c.parts = append(c.parts, c.paced(c.top, share, fmt.Sprintf("part%d", i)))
 	}
 	return c
+}
+
+// paced is the same way at a share of some top rate.
+func (c climb) paced(top *subject, share float64, users string) *subject {
+	return &subject{name: c.top.name, way: c.top.way, do: claim(c.template, users), paceOf: top, share: share}
 }
 
 // latency measures how long claims on one hot template take at parts of what
@@ -37,9 +41,7 @@ func (b *bench) latency() {
 		b.newClimb("reference way", "reference"), b.newClimb("Scrip", "scrip"), b.newClimb("least way", "least"),
 	}
 	scrip := climbs[3]
-	there := func(c climb) *subject {
-		return &subject{name: c.top.name, way: c.top.way, do: c.top.do, paceOf: scrip.top, share: shares()[half]}
-	}
+	there := func(c climb) *subject { return c.paced(scrip.top, shares()[half], "there") }
 	floor, least := there(climbs[0]), there(climbs[4])
 	var all []*subject
 	for _, c := range climbs {
@@ -75,6 +77,7 @@ type point struct {
 	share    float64 // of the top rate; 1: in a closed loop
 	rate     float64 // claims a second
 	p50, p99 float64 // µs
+	cost     float64 // µs of processor time for each, all parts
 }
 
 func (c climb) curve() curve {
@@ -87,13 +90,14 @@ func (c climb) curve() curve {
 		made.points = append(made.points, point{
 			share: share, rate: s.median(rateOf),
 			p50: s.median(func(r round) float64 { return r.p50 }),
-			p99: s.median(func(r round) float64 { return r.p99 }),
+			p99: s.median(func(r round) float64 { return r.p99 }), cost: s.median(totalOf),
 		})
 	}
 	return made
 }
 
-// curvesTable shows for each way a row of rates, of p50 and of p99.
+// curvesTable shows for each way a row of rates, of p50, of p99 and of what a claim
+// costs.
 func curvesTable(curves []curve) string {
 	head := []string{"share of the top rate"}
 	for _, p := range curves[0].points {
@@ -101,12 +105,13 @@ func curvesTable(curves []curve) string {
 	}
 	cells := [][]string{head}
 	for _, c := range curves {
-		rates, p50s, p99s := []string{c.name + ", a second"}, []string{"p50 ms"}, []string{"p99 ms"}
+		rates, p50s, p99s, costs := []string{c.name + ", a second"}, []string{"p50 ms"}, []string{"p99 ms"}, []string{"all µs"}
 		for _, p := range c.points {
 			rates = append(rates, figure(p.rate, 0))
 			p50s, p99s = append(p50s, figure(p.p50/1000, 2)), append(p99s, figure(p.p99/1000, 2))
+			costs = append(costs, figure(p.cost, 1))
 		}
-		cells = append(cells, rates, p50s, p99s)
+		cells = append(cells, rates, p50s, p99s, costs)
 	}
 	return grid(cells)
 }

@@ -17,9 +17,9 @@ import (
 // code that does not exist takes the same two statements as one that does.
 func (s *Store) LookUpCode(ctx context.Context, hash models.CodeHash, userID string) (models.CodeLookup, error) {
 	var found models.CodeLookup
-	err := s.sql.QueryRowContext(ctx, `SELECT b.template_id, c.used, c.usage_limit FROM codes c
-		JOIN code_batches b ON b.id = c.batch_id WHERE c.hash = ?`, hash[:]).
-		Scan(&found.TemplateID, &found.Used, &found.UsageLimit)
+	err := s.sql.row(ctx, `SELECT b.template_id, c.used, c.usage_limit FROM codes c
+		JOIN code_batches b ON b.id = c.batch_id WHERE c.hash = ?`, []any{hash[:]},
+		&found.TemplateID, &found.Used, &found.UsageLimit)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return models.CodeLookup{}, fmt.Errorf("look up a claim code: %w", s.dialect.explain(err))
 	}

@@ -15,7 +15,7 @@ import (
 // CodeKey reads the key of claim codes, as it is kept; found is false before the
 // first one is kept.
 func (s *Store) CodeKey(ctx context.Context) (key models.CodeKey, found bool, err error) {
-	err = s.sql.QueryRowContext(ctx, "SELECT wrapped, data_key FROM code_keys WHERE id = 1").Scan(&key.Wrapped, &key.Text)
+	err = s.sql.row(ctx, "SELECT wrapped, data_key FROM code_keys WHERE id = 1", nil, &key.Wrapped, &key.Text)
 	if errors.Is(err, sql.ErrNoRows) {
 		return key, false, nil
 	}
@@ -258,7 +258,7 @@ func (s *Store) CountCodes(ctx context.Context, batch models.ID, hashes []models
 	for i := range hashes {
 		args = append(args, hashes[i][:])
 	}
-	err = s.sql.QueryRowContext(ctx, "SELECT COUNT(*) FROM codes WHERE batch_id = ? AND hash IN ("+marks(len(hashes))+")", args...).Scan(&n)
+	err = s.sql.row(ctx, "SELECT COUNT(*) FROM codes WHERE batch_id = ? AND hash IN ("+marks(len(hashes))+")", args, &n)
 	if err != nil {
 		return 0, fmt.Errorf("count codes: %w", s.dialect.explain(err))
 	}

@@ -13,6 +13,12 @@ func (s *Store) Exec(ctx context.Context, statement string, args ...any) error {
 	return err
 }
 
+// HoldReaders takes all turns of those who only read.
+func (s *Store) HoldReaders(ctx context.Context) (release func(), err error) {
+	all := int64(s.sql.Stats().MaxOpenConnections)
+	return func() { s.sql.turns.Release(all) }, s.sql.turns.Acquire(ctx, all)
+}
+
 // Texts reads the rows of one column.
 func (s *Store) Texts(ctx context.Context, statement string, args ...any) ([]string, error) {
 	var texts []string

@@ -310,8 +310,8 @@ func (s *Store) Inbox(ctx context.Context, userID, locale string, page models.Pa
 	if inbox.Messages, err = s.inWords(ctx, s.sql, rows, locale); err != nil {
 		return inbox, err
 	}
-	err = s.sql.QueryRowContext(ctx, "SELECT COUNT(*) FROM messages WHERE user_id = ? AND inbox = ? AND read_at IS NULL",
-		userID, true).Scan(&inbox.Unread)
+	err = s.sql.row(ctx, "SELECT COUNT(*) FROM messages WHERE user_id = ? AND inbox = ? AND read_at IS NULL",
+		[]any{userID, true}, &inbox.Unread)
 	if err != nil {
 		return inbox, fmt.Errorf("count unread messages: %w", err)
 	}

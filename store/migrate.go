@@ -33,7 +33,7 @@ func (s *Store) migrate(ctx context.Context) (int, error) {
 		}
 		kind, options = goose.DialectMySQL, append(options, goose.WithLocker(locker))
 	}
-	provider, err := goose.NewProvider(kind, s.sql, files, options...)
+	provider, err := goose.NewProvider(kind, s.sql.DB, files, options...)
 	if err != nil {
 		return 0, fmt.Errorf("migrations: %w", err)
 	}

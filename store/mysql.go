@@ -148,7 +148,7 @@ func (s *Store) vet(ctx context.Context, allowed bool) error {
 	if s.dialect.name != "mysql" {
 		return nil
 	}
-	faults, err := faultsOf(ctx, s.sql)
+	faults, err := faultsOf(ctx, s.sql.DB)
 	switch {
 	case err != nil:
 		return err

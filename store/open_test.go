@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"scrip/enginetest"
 	"scrip/models"
@@ -36,6 +37,49 @@ func TestManyMayStartAtOnce_Race(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Whatever only reads waits for its turn, however it reads; a change, and what
+// claims and locks wait for, stands in another line.
+func TestReadersWaitForTheirTurn(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, f fixture) {
+		tpl := f.template(t, new(int64(9)), 1)
+		reads := map[string]func(context.Context) error{
+			"by gorm": func(ctx context.Context) error {
+				_, err := f.Template(ctx, platform(), tpl.ID)
+				return err
+			},
+			"rows": func(ctx context.Context) error {
+				_, err := f.LockByXID(ctx, "none")
+				if models.IsCode(err, models.CodeNotFound) {
+					err = nil
+				}
+				return err
+			},
+			"a row": func(ctx context.Context) error {
+				_, err := f.CountCodes(ctx, 1, []models.CodeHash{{}})
+				return err
+			},
+		}
+		release := must(f.HoldReaders(t.Context()))(t)
+		for name, read := range reads {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			if err := read(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s out of turn: %v", name, err)
+			}
+			cancel()
+		}
+		must(f.AddStock(t.Context(), f.op(platform()), tpl.ID, 1))(t)
+		must(f.Definition(t.Context(), tpl.ID))(t)
+		f.commit(t, f.claim(t, tpl, "ann"))
+		release()
+		for name, read := range reads {
+			if err := read(t.Context()); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	})
 }
 
 func TestAnUnsafeServerIsRefused(t *testing.T) {

@@ -23,6 +23,13 @@ type scanner func(...any) error
 
 // query runs a SELECT and hands each row to scan.
 func query(ctx context.Context, q querier, statement string, args []any, scan func(row func(...any) error) error) error {
+	if p, ok := q.(pool); ok {
+		done, err := p.turn(ctx)
+		if err != nil {
+			return err
+		}
+		defer done()
+	}
 	rows, err := q.QueryContext(ctx, statement, args...)
 	if err != nil {
 		return err

@@ -9,7 +9,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -17,7 +16,6 @@ import (
 	"time"
 
 	"gorm.io/gorm"
-	"gorm.io/gorm/logger"
 
 	"scrip/models"
 )
@@ -40,14 +38,14 @@ type Options struct {
 // Store is an open database. It is safe for concurrent use.
 type Store struct {
 	orm     *gorm.DB
-	sql     *sql.DB
+	sql     pool
 	dialect dialect
 
 	// Transactions, and the few reads that every claim or lock waits for, have
 	// connections of their own: however many others read lists, nobody who
 	// changes something stands in line behind them.
 	prompt    *gorm.DB
-	promptSQL *sql.DB
+	promptSQL pool
 
 	log    *slog.Logger
 	clock  models.Clock
@@ -106,16 +104,18 @@ func connect(ctx context.Context, opts Options) (*Store, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	var err error
-	if s.sql, s.dialect, err = openPool(ctx, opts); err != nil {
+	db, kind, err := openPool(ctx, opts)
+	if err != nil {
 		return nil, err
 	}
+	s.sql, s.dialect = newPool(db), kind
 	if err := s.vet(ctx, opts.AllowUnsafe); err != nil {
 		return nil, errors.Join(err, s.sql.Close())
 	}
-	if s.promptSQL, _, err = openPool(ctx, opts); err != nil {
+	if db, _, err = openPool(ctx, opts); err != nil {
 		return nil, errors.Join(err, s.sql.Close())
 	}
+	s.promptSQL = newPool(db)
 	s.orm, err = s.dialect.over(s.sql)
 	if err == nil {
 		s.prompt, err = s.dialect.over(s.promptSQL)
@@ -124,20 +124,6 @@ func connect(ctx context.Context, opts Options) (*Store, error) {
 		return nil, errors.Join(err, s.closePools())
 	}
 	return s, nil
-}
-
-// over puts gorm on top of a pool.
-func (d dialect) over(pool *sql.DB) (*gorm.DB, error) {
-	orm, err := gorm.Open(translating{d.open(pool), d}, &gorm.Config{
-		SkipDefaultTransaction: true,
-		TranslateError:         true,
-		DisableAutomaticPing:   true,
-		Logger:                 logger.Discard,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", d.name, err)
-	}
-	return orm, nil
 }
 
 func (s *Store) closePools() error { return errors.Join(s.promptSQL.Close(), s.sql.Close()) }

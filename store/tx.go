@@ -51,6 +51,11 @@ func (s *Store) tryTx(ctx context.Context, fn func(tx) error) (err error) {
 	}
 	defer unlock()
 	defer func() { err = s.dialect.explain(err) }()
+	done, err := s.promptSQL.turn(ctx)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	defer done()
 	orm := s.prompt.WithContext(ctx).Begin()
 	if orm.Error != nil {
 		return fmt.Errorf("begin: %w", orm.Error)

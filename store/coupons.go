@@ -87,6 +87,11 @@ func (s *Store) Coupon(ctx context.Context, actor models.Principal, id models.ID
 // Coupons lists a user's coupons, newest first.
 func (s *Store) Coupons(ctx context.Context, actor models.Principal, filter models.CouponFilter, now time.Time, page models.Page) ([]models.Coupon, error) {
 	query := visible(s.orm.WithContext(ctx), actor)
+	if filter.UserID != "" || actor.Role == models.RoleUser {
+		// Or MySQL may go through everybody's coupons, from the newest back, until it
+		// has a page of this user's.
+		query = query.Table("coupons" + s.dialect.force("coupons_of_user"))
+	}
 	query = equals(query, "coupons.user_id", filter.UserID)
 	query = equals(query, "coupons.template_id", filter.TemplateID)
 	switch filter.Status {

@@ -255,7 +255,7 @@ func (s *site) granted(t *testing.T, template, user string) {
 // withDefaults is a server whose deadlines are those of every other.
 func withDefaults(t *testing.T, env ...string) *site {
 	t.Helper()
-	return newSite(t, 1, append(env, "SCRIP_CLAIMS_TIMEOUT=500ms")...)
+	return newSite(t, 1, append(env, "SCRIP_CLAIMS_TIMEOUT=500ms", "SCRIP_HTTP_READ_HEADER_TIMEOUT=5s")...)
 }
 
 func onBothWithDefaults(t *testing.T, test func(t *testing.T, s *site)) {

@@ -102,7 +102,12 @@ func newSiteOf(t *testing.T, program string, servers int, env ...string) *site {
 	t.Helper()
 	// A test is right on a machine that is slow or has better to do, too: what
 	// deadlines are for is tested where it is meant.
-	patient := []string{"SCRIP_CLAIMS_TIMEOUT=4s", "SCRIP_LIMITS_ENABLED=false"} // env may say otherwise
+	patient := []string{ // env may say otherwise
+		"SCRIP_CLAIMS_TIMEOUT=4s", "SCRIP_LIMITS_ENABLED=false",
+		// Go's client keeps connections that it has not used yet, and does not try
+		// again on one that the server gave up meanwhile.
+		"SCRIP_HTTP_READ_HEADER_TIMEOUT=1m",
+	}
 	s := &site{env: append(append(patient, env...), "SCRIP_AUTH_BOOTSTRAP_KEY="+platformKey, "SCRIP_AUTH_JWT_SECRET="+jwtSecret)}
 	for range servers {
 		s.servers = append(s.servers, enginetest.Program(t, program, func(addr string) []string {

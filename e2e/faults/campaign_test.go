@@ -139,7 +139,7 @@ func run(m *testing.M) int {
 	}
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); os.Getenv("SCRIP_FAULTS_SEEDS") == "" && f != nil {
-		_ = f.Value.Set("16") // rows mostly wait; only their load computes
+		_ = f.Value.Set("8") // rows mostly wait, but not all of them, nor those of the other packages
 	}
 	code := enginetest.Main(m).Run()
 	if len(all.results) > 0 {

@@ -23,9 +23,9 @@ type invariant struct {
 // mostRows bounds how many broken rows of one kind are shown.
 const mostRows = 100
 
-func invariants() []invariant {
+func invariants(d dialect) []invariant {
 	return slices.Concat(claimInvariants(), expiryInvariants(), budgetInvariants(), lockInvariants(), codeInvariants(), jobInvariants(),
-		messageInvariants(), packInvariants(), distributionInvariants())
+		messageInvariants(), packInvariants(), distributionInvariants(d))
 }
 
 func claimInvariants() []invariant {
@@ -81,7 +81,7 @@ func claimInvariants() []invariant {
 // Check looks for broken invariants and returns their names and all that break
 // them, at most mostRows of each.
 func (s *Store) Check(ctx context.Context) (checked []string, broken []Violation, err error) {
-	for _, one := range invariants() {
+	for _, one := range invariants(s.dialect) {
 		rows, err := s.offenders(ctx, one)
 		if err != nil {
 			return checked, broken, fmt.Errorf("check %q: %w", one.name, err)

@@ -280,7 +280,7 @@ func (d *delivery) note(ctx context.Context, t tx) error {
 	return err
 }
 
-func distributionInvariants() []invariant {
+func distributionInvariants(d dialect) []invariant {
 	return []invariant{
 		{
 			"a distribution has a job of its kind, and a job of the kind a distribution",
@@ -306,12 +306,11 @@ func distributionInvariants() []invariant {
 				WHERE j.failed <> n.failures + n.dead`,
 		},
 		{
-			// The + 0 keeps MySQL, whose statistics lag behind a distribution, from
-			// going through all coupons of the template for each of its users.
+			// Or MySQL may go through all coupons of the template for each of its users.
 			"a user with whom a distribution has dealt has a coupon, or a reason why not",
 			`SELECT u.distribution_id, u.user_id FROM distribution_users u JOIN distributions d ON d.id = u.distribution_id
 				LEFT JOIN distribution_failures f ON f.distribution_id = u.distribution_id AND f.user_id = u.user_id
-				LEFT JOIN coupons c ON c.user_id = u.user_id AND c.template_id + 0 = d.template_id
+				LEFT JOIN coupons c` + d.force("coupons_of_user") + ` ON c.user_id = u.user_id AND c.template_id = d.template_id
 				LEFT JOIN pack_claims p ON p.pack_id = d.pack_id AND p.user_id = u.user_id
 				WHERE f.user_id IS NULL
 					AND (d.template_id IS NULL OR c.id IS NULL) AND (d.pack_id IS NULL OR p.id IS NULL)`,

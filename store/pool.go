@@ -20,8 +20,14 @@ type pool struct {
 	turns *semaphore.Weighted
 }
 
-func newPool(db *sql.DB) pool {
-	return pool{db, semaphore.NewWeighted(int64(db.Stats().MaxOpenConnections))}
+func openPool(ctx context.Context, opts Options) (p pool, d dialect, err error) {
+	if opts.DSN != "" {
+		p.DB, d, err = openMySQL(opts)
+	} else {
+		p.DB, d, err = openSQLite(ctx, opts)
+	}
+	p.turns = semaphore.NewWeighted(int64(opts.MaxOpenConns))
+	return p, d, err
 }
 
 // turn waits until there is a connection, and returns what gives it back.

@@ -104,18 +104,16 @@ func connect(ctx context.Context, opts Options) (*Store, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	db, kind, err := openPool(ctx, opts)
-	if err != nil {
+	var err error
+	if s.sql, s.dialect, err = openPool(ctx, opts); err != nil {
 		return nil, err
 	}
-	s.sql, s.dialect = newPool(db), kind
 	if err := s.vet(ctx, opts.AllowUnsafe); err != nil {
 		return nil, errors.Join(err, s.sql.Close())
 	}
-	if db, _, err = openPool(ctx, opts); err != nil {
+	if s.promptSQL, _, err = openPool(ctx, opts); err != nil {
 		return nil, errors.Join(err, s.sql.Close())
 	}
-	s.promptSQL = newPool(db)
 	s.orm, err = s.dialect.over(s.sql)
 	if err == nil {
 		s.prompt, err = s.dialect.over(s.promptSQL)
@@ -127,13 +125,6 @@ func connect(ctx context.Context, opts Options) (*Store, error) {
 }
 
 func (s *Store) closePools() error { return errors.Join(s.promptSQL.Close(), s.sql.Close()) }
-
-func openPool(ctx context.Context, opts Options) (*sql.DB, dialect, error) {
-	if opts.DSN != "" {
-		return openMySQL(opts)
-	}
-	return openSQLite(ctx, opts)
-}
 
 func (s *Store) start(ctx context.Context) error {
 	if _, err := s.migrate(ctx); err != nil {

@@ -36,13 +36,10 @@ func (c climb) paced(top *subject, share float64, users string) *subject {
 // latency measures how long claims on one hot template take at parts of what
 // each way can do, and on the floor and in the least way at half of what Scrip can.
 func (b *bench) latency() {
-	climbs := []climb{
-		b.newClimb("floor", "floor"), b.newClimb("common way", "common"),
-		b.newClimb("reference way", "reference"), b.newClimb("Scrip", "scrip"), b.newClimb("least way", "least"),
-	}
-	scrip := climbs[3]
+	bare, scrip, insert := b.newClimb("floor", "floor"), b.newClimb("Scrip", "scrip"), b.newClimb("least way", "least")
+	climbs := []climb{bare, b.newClimb("common way", "common"), b.newClimb("reference way", "reference"), scrip, insert}
 	there := func(c climb) *subject { return c.paced(scrip.top, shares()[half], "there") }
-	floor, least := there(climbs[0]), there(climbs[4])
+	floor, least := there(bare), there(insert)
 	var all []*subject
 	for _, c := range climbs {
 		all = append(append(all, c.top), c.parts...)

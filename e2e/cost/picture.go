@@ -53,8 +53,9 @@ func draw(curves []curve) string {
 <text x="%d" y="24" font-size="16">How long a claim takes at which rate: p99, and p50 dashed</text>
 `, width, height, width, height, left)
 	axes(&svg, x, y)
+	colours := []string{"#777", "#c0392b", "#d68910", "#1a5fb4", "#26a269"}
 	for i, c := range curves {
-		line(&svg, c, x, y, []string{"#777", "#c0392b", "#d68910", "#1a5fb4", "#26a269"}[i%5])
+		line(&svg, c, x, y, colours[i%len(colours)])
 	}
 	svg.WriteString("</svg>\n")
 	return svg.String()

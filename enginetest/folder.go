@@ -104,7 +104,7 @@ func (f *folder) remove() {
 }
 
 func lockFile(path string, how int) (*os.File, error) {
-	open, err := os.Open(path) //nolint:gosec // a folder of our own making
+	open, err := os.Open(path) //nolint:gosec // of our own making
 	if err != nil {
 		return nil, err
 	}

@@ -18,9 +18,9 @@ import (
 )
 
 // CodeKeys hash and seal claim codes, and seal the secrets of webhooks and the
-// answers that are kept with a secret in them. What they
-// are made from, the data key, is drawn once for a database and kept in it, wrapped
-// by the key in the configuration (docs/adr/0025). They are safe for concurrent use.
+// answers that are kept with a secret in them. What they are made from, the data
+// key, is drawn once for a database and kept in it, wrapped by the key in the
+// configuration (docs/adr/0025). They are safe for concurrent use.
 type CodeKeys struct {
 	macs sync.Pool // of hash.Hash
 	seal cipher.AEAD
